@@ -1,0 +1,5 @@
+//! placeholder
+/// placeholder
+pub struct BlockTree;
+/// placeholder
+pub struct Reorg;
