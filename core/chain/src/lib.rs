@@ -9,4 +9,4 @@ pub mod tree;
 pub use executed::ExecutedBlock;
 pub use reader::{ChainReader, MemoryChain};
 pub use record::Record;
-pub use tree::{BlockTree, Reorg};
+pub use tree::{BlockTree, Headers, Reorg};

@@ -1,6 +1,6 @@
 //! Accounts as the trie keeps them, and what one block changes in them.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use std::collections::BTreeMap;
 
 /// An account's leaf in the state trie: nonce, balance, storage root, code hash (Yellow Paper 4.1).
@@ -16,7 +16,7 @@ pub struct StateChanges {
 }
 
 /// The new content of one account.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountChange {
     /// Transactions sent (or contracts created).
     pub nonce: u64,
@@ -28,6 +28,19 @@ pub struct AccountChange {
     pub storage_wiped: bool,
     /// Changed slots; zero removes a slot.
     pub storage: BTreeMap<U256, U256>,
+}
+
+impl Default for AccountChange {
+    /// An account without code, whose hash is that of nothing and not zero.
+    fn default() -> Self {
+        Self {
+            nonce: 0,
+            balance: U256::ZERO,
+            code_hash: KECCAK256_EMPTY,
+            storage_wiped: false,
+            storage: BTreeMap::new(),
+        }
+    }
 }
 
 /// An account with the trie nodes that prove it (EIP-1186).

@@ -85,6 +85,10 @@ impl MemoryNodes {
         nodes.extend(commit.nodes.iter().cloned());
         self.codes.write().expect("no writer panics").extend(commit.codes.iter().cloned());
     }
+    /// Returns the keys of all nodes, in order.
+    pub fn keys(&self) -> Vec<NodeKey> {
+        self.nodes.read().expect("no writer panics").keys().cloned().collect()
+    }
 }
 
 impl NodeReader for MemoryNodes {

@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
 
 /// A node's identity: its ed25519 public key (RFC 8032), proven by the transport's handshake.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct PeerId(pub B256);

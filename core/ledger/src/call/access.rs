@@ -1,0 +1,141 @@
+//! Which accounts and slots a transaction touches, so that it can declare them (EIP-2930).
+
+use super::{CallError, CallOutcome, EvmOverrides, Simulation, TransactionRequest};
+use crate::{Rules, State, database::BlockHashes};
+use alloy_primitives::TxKind;
+use kette_types::{Address, B256, Header};
+use revm::{
+    bytecode::opcode,
+    context::transaction::{AccessList, AccessListItem},
+    inspector::Inspector,
+    interpreter::{
+        Interpreter,
+        interpreter_types::{InputsTr as _, Jumps as _},
+    },
+    precompile::{PrecompileSpecId, Precompiles},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What declaring a list gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessListOutcome {
+    /// Accounts and slots, ascending.
+    pub access_list: AccessList,
+    /// How the call ends with that list.
+    pub outcome: CallOutcome,
+}
+
+/// Returns the access list with which running the transaction touches nothing that is not declared.
+///
+/// # Errors
+/// If the request cannot be run at all.
+pub fn access_list(
+    rules: &Rules,
+    header: &Header,
+    state: &State,
+    request: &TransactionRequest,
+    overrides: &EvmOverrides,
+    hashes: &dyn BlockHashes,
+    gas_cap: u64,
+) -> Result<AccessListOutcome, CallError> {
+    let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
+    let excluded = excluded(&simulation, request, state)?;
+    let gas = request.gas.unwrap_or(gas_cap).min(gas_cap);
+    let mut list = request.access_list.clone().unwrap_or_default();
+    simulation.with_cache(|cache| {
+        let mut rounds = 0;
+        loop {
+            let mut touched = Touched::new(&list, &excluded);
+            let result = simulation.run(cache, gas, Some(list.clone()), &mut touched)?;
+            let next = touched.into_list();
+            rounds += 1;
+            // A program may do something else because of what its list made cheaper; it settles soon.
+            if next == list || rounds == ROUNDS_MAX {
+                return Ok(AccessListOutcome { access_list: next, outcome: result.into() });
+            }
+            list = next;
+        }
+    })
+}
+
+/// Returns what is warm anyway: sender, recipient, precompiles, beneficiary (EIP-2929, EIP-3651).
+fn excluded(
+    simulation: &Simulation<'_>,
+    request: &TransactionRequest,
+    state: &State,
+) -> Result<BTreeSet<Address>, CallError> {
+    let spec = PrecompileSpecId::from_spec_id(simulation.env.cfg_env.spec);
+    let mut excluded: BTreeSet<Address> = Precompiles::new(spec).addresses().copied().collect();
+    let from = simulation.transaction.caller;
+    excluded.insert(from);
+    excluded.insert(match simulation.transaction.kind {
+        TxKind::Call(to) => to,
+        TxKind::Create => {
+            let nonce = state.account(from)?.map_or(0, |account| account.nonce);
+            from.create(request.nonce.unwrap_or(nonce))
+        }
+    });
+    Ok(excluded)
+}
+
+/// Collects what a run touches.
+struct Touched<'a> {
+    slots: BTreeMap<Address, BTreeSet<B256>>,
+    excluded: &'a BTreeSet<Address>,
+}
+
+impl<'a> Touched<'a> {
+    fn new(list: &AccessList, excluded: &'a BTreeSet<Address>) -> Self {
+        let mut slots = BTreeMap::<Address, BTreeSet<B256>>::new();
+        for item in &list.0 {
+            slots.entry(item.address).or_default().extend(&item.storage_keys);
+        }
+        Self { slots, excluded }
+    }
+
+    fn touch(&mut self, address: Address) {
+        if !self.excluded.contains(&address) {
+            self.slots.entry(address).or_default();
+        }
+    }
+
+    fn into_list(self) -> AccessList {
+        let items = self.slots.into_iter().map(|(address, keys)| AccessListItem {
+            address,
+            storage_keys: keys.into_iter().collect(),
+        });
+        AccessList(items.collect())
+    }
+}
+
+impl<C> Inspector<C> for Touched<'_> {
+    fn step(&mut self, interpreter: &mut Interpreter, _: &mut C) {
+        let word = |n| interpreter.stack.peek(n).map(B256::from);
+        match interpreter.bytecode.opcode() {
+            opcode::SLOAD | opcode::SSTORE => {
+                if let Ok(slot) = word(0) {
+                    let address = interpreter.input.target_address();
+                    self.slots.entry(address).or_default().insert(slot);
+                }
+            }
+            opcode::EXTCODECOPY
+            | opcode::EXTCODEHASH
+            | opcode::EXTCODESIZE
+            | opcode::BALANCE
+            | opcode::SELFDESTRUCT => {
+                if let Ok(word) = word(0) {
+                    self.touch(Address::from_word(word));
+                }
+            }
+            opcode::CALL | opcode::CALLCODE | opcode::DELEGATECALL | opcode::STATICCALL => {
+                if let Ok(word) = word(1) {
+                    self.touch(Address::from_word(word));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Runs at most, until a list settles.
+const ROUNDS_MAX: usize = 16;

@@ -1,0 +1,546 @@
+//! The path of a block: announced or fetched -> header checked -> senders recovered -> executed -> in the tree.
+//!
+//! A block that cannot go on waits here: for its senders, for its parent, or for its time. Everything that
+//! waits is bounded; what is pushed out is fetched again by sync if it is still wanted.
+
+use crate::{
+    CommandError, Event, Node, Output, Reply, Ticket,
+    node::{AllHeaders, Purpose},
+    outbox::Outbox,
+};
+use kette_chain::{ExecutedBlock, Record};
+use kette_consensus::{Job, SealError};
+use kette_ledger::{BlockError, BlockHashes, ReadError, State};
+use kette_types::{
+    Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256, block::body_matches,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Blocks that wait, at most.
+const STAGED_MAX: usize = 2_048;
+/// Bytes of blocks that wait, at most.
+const STAGED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Blocks that wait for an unknown parent, at most.
+const ORPHANS_MAX: usize = 256;
+/// How long a block waits for its parent or its time.
+const ORPHAN_EXPIRY: Duration = Duration::from_secs(600);
+/// Blocks executed in one step, so that votes and pings are not kept waiting.
+const EXECUTED_PER_STEP: usize = 16;
+/// Invalid blocks remembered.
+const INVALID_MAX: usize = 4_096;
+
+/// Where a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A peer announced or sent it.
+    Peer(PeerId),
+    /// A client handed it in.
+    Client(Ticket),
+}
+
+/// Blocks on their way into the tree.
+#[derive(Debug)]
+pub(crate) struct Importer {
+    staged: BTreeMap<B256, Staged>,
+    children: BTreeMap<B256, BTreeSet<B256>>,
+    bytes: usize,
+    orphans: VecDeque<Orphan>,
+    ready: VecDeque<B256>,
+    invalid: crate::bounded::BoundedSet<B256>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    block: Block,
+    senders: Vec<Option<Address>>,
+    waiting: bool,
+    weight: U256,
+    total_weight: U256,
+    source: Source,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Orphan {
+    block: Block,
+    source: Source,
+    retry: Option<Time>,
+    expires: Time,
+}
+
+impl Importer {
+    pub(crate) fn new() -> Self {
+        Self {
+            staged: BTreeMap::new(),
+            children: BTreeMap::new(),
+            bytes: 0,
+            orphans: VecDeque::new(),
+            ready: VecDeque::new(),
+            invalid: crate::bounded::BoundedSet::new(INVALID_MAX),
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(crate) fn header(&self, hash: B256) -> Option<&SealedHeader> {
+        self.staged.get(&hash).map(|staged| &staged.block.header)
+    }
+
+    pub(crate) fn total_weight(&self, hash: B256) -> Option<U256> {
+        self.staged.get(&hash).map(|staged| staged.total_weight)
+    }
+
+    pub(crate) fn is_staged(&self, hash: B256) -> bool {
+        self.staged.contains_key(&hash)
+    }
+
+    pub(crate) fn is_invalid(&self, hash: B256) -> bool {
+        self.invalid.contains(&hash)
+    }
+
+    pub(crate) fn mark_invalid(&mut self, hash: B256) {
+        self.invalid.insert(hash);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.orphans.iter().map(|o| o.retry.map_or(o.expires, |at| at.min(o.expires))).min()
+    }
+
+    fn is_orphan(&self, hash: B256) -> bool {
+        self.orphans.iter().any(|orphan| orphan.block.hash() == hash)
+    }
+
+    fn keep_orphan(&mut self, orphan: Orphan) {
+        if self.is_orphan(orphan.block.hash()) {
+            return;
+        }
+        if self.orphans.len() >= ORPHANS_MAX {
+            self.orphans.pop_front();
+        }
+        self.orphans.push_back(orphan);
+    }
+
+    fn take_orphans(&mut self, mut pick: impl FnMut(&Orphan) -> bool) -> Vec<Orphan> {
+        let (taken, kept) = std::mem::take(&mut self.orphans).into_iter().partition(&mut pick);
+        self.orphans = kept;
+        VecDeque::into(taken)
+    }
+
+    fn insert(&mut self, staged: Staged) {
+        let hash = staged.block.hash();
+        self.children.entry(staged.block.header.parent_hash).or_default().insert(hash);
+        self.bytes += staged.bytes;
+        if !staged.waiting {
+            self.ready.push_back(hash);
+        }
+        self.staged.insert(hash, staged);
+    }
+
+    fn remove(&mut self, hash: B256) -> Option<Staged> {
+        let staged = self.staged.remove(&hash)?;
+        self.bytes -= staged.bytes;
+        let parent = staged.block.header.parent_hash;
+        if let Some(siblings) = self.children.get_mut(&parent) {
+            siblings.remove(&hash);
+            if siblings.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
+        Some(staged)
+    }
+
+    /// Takes a block and everything staged on top of it.
+    fn remove_branch(&mut self, root: B256) -> Vec<Staged> {
+        let mut gone = Vec::new();
+        let mut stack = vec![root];
+        while let Some(hash) = stack.pop() {
+            stack.extend(self.children.get(&hash).into_iter().flatten().copied());
+            gone.extend(self.remove(hash));
+        }
+        gone
+    }
+}
+
+/// Why a header is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HeaderVerdict {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("not yet, at {0}")]
+    Future(Time),
+    #[error("parent is not known")]
+    UnknownParent,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Node {
+    /// Checks a header against its parent and the engine's rules. Returns its weight and its branch's.
+    pub(crate) fn check_header(
+        &self,
+        now: Time,
+        header: &SealedHeader,
+    ) -> Result<(U256, U256), HeaderVerdict> {
+        use kette_chain::Headers as _;
+        let all = AllHeaders { tree: &self.tree, sync: &self.sync, importer: &self.importer };
+        let parent_hash = header.parent_hash;
+        if self.importer.is_invalid(header.hash()) || self.importer.is_invalid(parent_hash) {
+            return Err(HeaderVerdict::Invalid("descends from an invalid block".to_owned()));
+        }
+        let Some(parent_weight) = all.total_weight(parent_hash) else {
+            return Err(HeaderVerdict::UnknownParent);
+        };
+        let parent = all.header(parent_hash)?.ok_or(HeaderVerdict::UnknownParent)?;
+        kette_ledger::check_header(&self.rules, header.header(), &parent)
+            .map_err(|error| HeaderVerdict::Invalid(error.to_string()))?;
+        match self.engine.check(now, header, &all) {
+            Ok(weight) => Ok((weight, parent_weight.saturating_add(weight))),
+            Err(SealError::Future(at)) => Err(HeaderVerdict::Future(at)),
+            Err(SealError::UnknownAncestor(_)) => Err(HeaderVerdict::UnknownParent),
+            Err(SealError::Read(error)) => Err(error.into()),
+            Err(error) => Err(HeaderVerdict::Invalid(error.to_string())),
+        }
+    }
+
+    /// Takes a whole block from outside.
+    pub(crate) fn stage(&mut self, now: Time, block: Block, source: Source, out: &mut Outbox) {
+        let hash = block.hash();
+        if self.tree.contains(hash) {
+            self.answer(source, Ok(Reply::Block(hash)), out);
+            return;
+        }
+        if self.importer.is_staged(hash) {
+            return;
+        }
+        if !body_matches(&block.header, &block.body) {
+            self.sync.body_refused(hash, source_peer(source).unwrap_or_default());
+            self.blame(now, source, Fault::BodyMismatch, out);
+            return;
+        }
+        let checked = match self.sync.pending(hash) {
+            Some(pending) => Ok((pending.weight, pending.total_weight)),
+            None => self.check_header(now, &block.header),
+        };
+        match checked {
+            Ok((weight, total_weight)) => {
+                self.stage_checked(block, weight, total_weight, source, out);
+            }
+            Err(HeaderVerdict::Invalid(reason)) => {
+                self.reject(now, hash, reason, source, out);
+            }
+            Err(HeaderVerdict::Future(at)) => {
+                let expires = now + ORPHAN_EXPIRY;
+                self.importer.keep_orphan(Orphan { block, source, retry: Some(at), expires });
+            }
+            Err(HeaderVerdict::UnknownParent) => {
+                if let Source::Peer(peer) = source {
+                    self.sync.missing_parent(peer, block.header.number, self.tree.head_weight());
+                    self.sync_due = true;
+                }
+                let expires = now + ORPHAN_EXPIRY;
+                self.importer.keep_orphan(Orphan { block, source, retry: None, expires });
+            }
+            Err(HeaderVerdict::Read(error)) => self.alarm(format!("store: {error}"), out),
+        }
+    }
+
+    fn stage_checked(
+        &mut self,
+        block: Block,
+        weight: U256,
+        total_weight: U256,
+        source: Source,
+        out: &mut Outbox,
+    ) {
+        let bytes = alloy_rlp::Encodable::length(&block);
+        if self.importer.staged.len() >= STAGED_MAX
+            || self.importer.bytes + bytes > STAGED_BYTES_MAX
+        {
+            self.sync.body_refused(block.hash(), PeerId::default());
+            return;
+        }
+        let senders: Vec<Option<Address>> =
+            block.body.transactions.iter().map(|t| self.mempool.sender(*t.tx_hash())).collect();
+        let missing: Vec<usize> =
+            (0..senders.len()).filter(|index| senders[*index].is_none()).collect();
+        let hash = block.hash();
+        if !missing.is_empty() {
+            let wanted: Vec<Transaction> =
+                missing.iter().map(|index| block.body.transactions[*index].clone()).collect();
+            let purpose = Purpose::Block(hash, missing.clone());
+            self.start_job(purpose, Job::Recover(Arc::new(wanted)), out);
+        }
+        let waiting = !missing.is_empty();
+        self.importer.insert(Staged { block, senders, waiting, weight, total_weight, source, bytes });
+    }
+
+    /// Takes the recovered senders of a staged block.
+    pub(crate) fn block_senders(
+        &mut self,
+        now: Time,
+        hash: B256,
+        missing: &[usize],
+        recovered: Vec<Option<Address>>,
+        out: &mut Outbox,
+    ) {
+        let Some(staged) = self.importer.staged.get_mut(&hash) else { return };
+        for (index, sender) in missing.iter().zip(recovered) {
+            staged.senders[*index] = sender;
+        }
+        staged.waiting = false;
+        let bad = staged.senders.iter().position(Option::is_none);
+        let source = staged.source;
+        match bad {
+            Some(index) => {
+                let reason = BlockError::BadSignature(index).to_string();
+                self.reject(now, hash, reason, source, out);
+            }
+            None => self.importer.ready.push_back(hash),
+        }
+    }
+
+    /// Executes some of the blocks that are ready. What is left over follows at the next tick.
+    pub(crate) fn import_some(&mut self, now: Time, out: &mut Outbox) {
+        let mut executed = 0;
+        while executed < EXECUTED_PER_STEP {
+            let Some(hash) = self.importer.ready.pop_front() else { break };
+            let Some(staged) = self.importer.staged.get(&hash) else { continue };
+            let parent = staged.block.header.parent_hash;
+            if staged.waiting || !self.tree.contains(parent) {
+                // Its parent's attachment makes it ready again.
+                continue;
+            }
+            executed += 1;
+            let Some(staged) = self.importer.remove(hash) else { continue };
+            self.import(now, staged, out);
+        }
+    }
+
+    fn import(&mut self, now: Time, staged: Staged, out: &mut Outbox) {
+        let (hash, source) = (staged.block.hash(), staged.source);
+        let senders: Vec<Address> = staged.senders.into_iter().flatten().collect();
+        match self.execute(staged.block, senders, staged.total_weight) {
+            Ok(mut executed) => {
+                if let Some(block) = Arc::get_mut(&mut executed) {
+                    block.weight = staged.weight;
+                }
+                self.attach(now, executed, out);
+                self.answer(source, Ok(Reply::Block(hash)), out);
+            }
+            Err(error) if error.is_fault() => {
+                self.reject(now, hash, error.to_string(), source, out);
+                self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
+            }
+            Err(error) => {
+                self.sync.body_refused(hash, PeerId::default());
+                self.alarm(format!("block {hash} could not be executed: {error}"), out);
+                let failed = CommandError::Failed(error.to_string());
+                self.answer(source, Err(failed), out);
+            }
+        }
+    }
+
+    /// Executes a block on its parent's state.
+    pub(crate) fn execute(
+        &mut self,
+        block: Block,
+        senders: Vec<Address>,
+        total_weight: U256,
+    ) -> Result<Arc<ExecutedBlock>, BlockError> {
+        let parent_hash = block.header.parent_hash;
+        let state = self.state_after(parent_hash).map_err(BlockError::Read)?;
+        let parent = self.tree.get(parent_hash).ok_or_else(|| {
+            BlockError::Read(ReadError::Store(format!("block {parent_hash} is not in the tree")))
+        })?;
+        let parent_weight = self.tree.total_weight(parent_hash).unwrap_or_default();
+        let hashes = Ancestors { node: self, parent: parent_hash };
+        let executed =
+            kette_ledger::execute(&self.rules, parent.header(), &state, &block, &senders, &hashes)?;
+        Ok(Arc::new(ExecutedBlock {
+            senders,
+            receipts: executed.receipts,
+            state: executed.state,
+            changed: executed.changed,
+            weight: total_weight.saturating_sub(parent_weight),
+            total_weight,
+            issued: executed.issued,
+            burned: executed.burned,
+            block,
+        }))
+    }
+
+    /// Returns the state after a block of the tree, executing again what is no longer held or stored.
+    pub(crate) fn state_after(&mut self, hash: B256) -> Result<State, ReadError> {
+        let mut missing = Vec::new();
+        let mut cursor = hash;
+        let mut state = loop {
+            if let Some(block) = self.tree.executed(cursor) {
+                break block.state.clone();
+            }
+            let header = self.tree.get(cursor).ok_or(ReadError::MissingNode(cursor))?;
+            let nodes: Arc<dyn kette_ledger::NodeReader> = self.reader.clone();
+            let stored = State::open(nodes, header.state_root);
+            match stored.account(Address::ZERO) {
+                Ok(_) => break stored,
+                Err(ReadError::MissingNode(_)) => {}
+                Err(error) => return Err(error),
+            }
+            missing.push(header.clone());
+            cursor = header.parent_hash;
+        };
+        for header in missing.into_iter().rev() {
+            let body = self
+                .reader
+                .body(header.hash())?
+                .ok_or_else(|| ReadError::Store(format!("body of {} is gone", header.hash())))?;
+            let senders: Vec<Address> =
+                kette_ledger::recover(&body.transactions).into_iter().flatten().collect();
+            let parent = self
+                .tree
+                .get(header.parent_hash)
+                .ok_or(ReadError::MissingNode(header.parent_hash))?;
+            let hashes = Ancestors { node: self, parent: header.parent_hash };
+            let block = Block { header: header.clone(), body };
+            state = kette_ledger::execute(
+                &self.rules,
+                parent.header(),
+                &state,
+                &block,
+                &senders,
+                &hashes,
+            )
+            .map_err(|error| ReadError::Store(format!("stored block: {error}")))?
+            .state;
+        }
+        Ok(state)
+    }
+
+    /// Puts an executed block into the tree and tells everybody whom it concerns.
+    pub(crate) fn attach(&mut self, now: Time, block: Arc<ExecutedBlock>, out: &mut Outbox) {
+        let hash = block.hash();
+        self.tree.insert(block.clone());
+        self.recent.insert(hash, block.clone());
+        self.counters.blocks_imported += 1;
+        self.sync.attached(hash);
+        self.relay.finished(hash);
+        out.record(Record::Block(block.clone()));
+        self.engine_input(now, kette_consensus::Input::Block(hash), out);
+        if !self.tree.is_canonical(hash) {
+            let number = block.number();
+            out.order(Output::Event(Event::SideBlock { number, hash }));
+        }
+        let children = self.importer.children.get(&hash).into_iter().flatten().copied();
+        let children: Vec<B256> = children.collect();
+        self.importer.ready.extend(children);
+        let orphans = self.importer.take_orphans(|o| o.block.header.parent_hash == hash);
+        for orphan in orphans {
+            self.stage(now, orphan.block, orphan.source, out);
+        }
+        if !self.importer.has_work() {
+            self.sync_due = true;
+        }
+    }
+
+    /// A block broke a rule: remember it, forget what stands on it, blame who sent it.
+    pub(crate) fn reject(
+        &mut self,
+        now: Time,
+        hash: B256,
+        reason: String,
+        source: Source,
+        out: &mut Outbox,
+    ) {
+        tracing::info!(%hash, %reason, "invalid block");
+        self.counters.blocks_invalid += 1;
+        self.importer.mark_invalid(hash);
+        let event =
+            Event::InvalidBlock { hash, reason: reason.clone(), peer: source_peer(source) };
+        out.order(Output::Event(event));
+        let mut to_blame: BTreeSet<PeerId> = source_peer(source).into_iter().collect();
+        for (descendant, peer) in self.sync.invalid(hash) {
+            self.importer.mark_invalid(descendant);
+            if descendant == hash {
+                to_blame.insert(peer);
+            }
+        }
+        for staged in self.importer.remove_branch(hash) {
+            self.importer.mark_invalid(staged.block.hash());
+            let error = CommandError::Block(reason.clone());
+            self.answer(staged.source, Err(error), out);
+        }
+        if let Source::Client(_) = source {
+            self.answer(source, Err(CommandError::Block(reason.clone())), out);
+        }
+        for peer in to_blame {
+            self.fault(now, peer, Fault::InvalidBlock(reason.clone()), out);
+        }
+        self.sync_due = true;
+    }
+
+    /// Stages blocks whose time has come and forgets those that waited too long.
+    pub(crate) fn tick_orphans(&mut self, now: Time, out: &mut Outbox) {
+        if self.importer.deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        let due =
+            self.importer.take_orphans(|o| o.expires <= now || o.retry.is_some_and(|at| at <= now));
+        for orphan in due {
+            if orphan.expires > now {
+                self.stage(now, orphan.block, orphan.source, out);
+            }
+        }
+    }
+
+    fn answer(&self, source: Source, result: Result<Reply, CommandError>, out: &mut Outbox) {
+        if let Source::Client(ticket) = source {
+            out.order(Output::Reply(ticket, result));
+        }
+    }
+
+    fn blame(&mut self, now: Time, source: Source, fault: Fault, out: &mut Outbox) {
+        match source {
+            Source::Peer(peer) => self.fault(now, peer, fault, out),
+            Source::Client(_) => {
+                let error = CommandError::Block(fault.to_string());
+                self.answer(source, Err(error), out);
+            }
+        }
+    }
+}
+
+const fn source_peer(source: Source) -> Option<PeerId> {
+    match source {
+        Source::Peer(peer) => Some(peer),
+        Source::Client(_) => None,
+    }
+}
+
+/// Hashes of the ancestors of a block, by number on its own branch (for BLOCKHASH).
+pub(crate) struct Ancestors<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) parent: B256,
+}
+
+impl BlockHashes for Ancestors<'_> {
+    fn block_hash(&self, number: u64) -> Option<B256> {
+        let mut header = self.node.tree.get(self.parent)?;
+        loop {
+            if header.number == number {
+                return Some(header.hash());
+            }
+            if header.number < number {
+                return None;
+            }
+            if self.node.tree.is_canonical(header.hash()) {
+                return self.node.tree.canonical(number).ok().flatten();
+            }
+            header = self.node.tree.get(header.parent_hash)?;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Collects outputs so that one input leads to one write, and the write comes before what depends on it.
+
+use crate::Output;
+use kette_chain::Record;
+
+/// Outputs in order. Records gather until something else than a record follows them.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    outputs: Vec<Output>,
+    records: Vec<Record>,
+}
+
+impl Outbox {
+    /// Adds a record to the current write.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Orders something; all records so far are written before it.
+    pub(crate) fn order(&mut self, output: Output) {
+        self.flush();
+        self.outputs.push(output);
+    }
+
+    /// Gives the list to a part that orders by itself; all records so far are written before it.
+    pub(crate) fn orders(&mut self) -> &mut Vec<Output> {
+        self.flush();
+        &mut self.outputs
+    }
+
+    fn flush(&mut self) {
+        if !self.records.is_empty() {
+            self.outputs.push(Output::Persist(std::mem::take(&mut self.records)));
+        }
+    }
+
+    /// Ends the collection.
+    pub(crate) fn finish(mut self) -> Vec<Output> {
+        self.flush();
+        self.outputs
+    }
+}

@@ -1,0 +1,248 @@
+//! Relay of new blocks: compact announcements (after BIP 152), and fetching what is missing.
+//!
+//! A block is announced only after it was executed and written. A peer gets a header and short ids; it
+//! rebuilds the body from its mempool and asks for the rest.
+
+use crate::{Mempool, Output, bounded::BoundedSet};
+use kette_types::{
+    B256, Block, Body, Fault, Message, PeerId, SealedHeader, Time, Transaction,
+    message::CompactBlock,
+};
+use siphasher::sip::SipHasher24;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::Hasher,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Compact blocks that wait for missing transactions.
+pub const REBUILDS_MAX: usize = 64;
+/// Missing transactions are asked from another announcer after this time.
+pub const REBUILD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Block hashes remembered per peer.
+const KNOWN_PER_PEER: usize = 1_024;
+/// A rebuild that lacks more than this share of its transactions fetches the whole body instead.
+const MISSING_SHARE_MAX: usize = 2;
+
+/// Announces and rebuilds blocks.
+#[derive(Debug, Default)]
+pub struct Relay {
+    known: BTreeMap<PeerId, BoundedSet<B256>>,
+    rebuilds: BTreeMap<B256, Rebuild>,
+}
+
+#[derive(Debug)]
+struct Rebuild {
+    header: SealedHeader,
+    short_ids: Vec<u64>,
+    transactions: Vec<Option<Transaction>>,
+    announcers: BTreeSet<PeerId>,
+    asked: PeerId,
+    due: Time,
+}
+
+/// What became of an announcement.
+#[derive(Debug)]
+pub enum Rebuilt {
+    /// The whole block.
+    Block(Box<Block>),
+    /// Asked for what is missing.
+    Waiting,
+    /// It cannot be rebuilt: fetch the body of this header from this peer.
+    Fetch(SealedHeader, PeerId),
+    /// Nobody asked.
+    Unsolicited,
+}
+
+impl Relay {
+    /// Notes a new session.
+    pub fn connected(&mut self, peer: PeerId) {
+        self.known.insert(peer, BoundedSet::new(KNOWN_PER_PEER));
+    }
+
+    /// Forgets a session; what it was asked for is asked elsewhere at the next tick.
+    pub fn disconnected(&mut self, now: Time, peer: PeerId) {
+        self.known.remove(&peer);
+        for rebuild in self.rebuilds.values_mut() {
+            rebuild.announcers.remove(&peer);
+            if rebuild.asked == peer {
+                rebuild.due = now;
+            }
+        }
+    }
+
+    /// Notes that a peer has a block.
+    pub fn knows(&mut self, peer: PeerId, hash: B256) {
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.insert(hash);
+        }
+    }
+
+    /// Announces a block to all peers that do not have it. Returns to how many.
+    pub fn announce(&mut self, block: &Block, out: &mut Vec<Output>) -> usize {
+        let hash = block.hash();
+        let peers: Vec<PeerId> = self
+            .known
+            .iter_mut()
+            .filter_map(|(peer, known)| known.insert(hash).then_some(*peer))
+            .collect();
+        let count = peers.len();
+        if count > 0 {
+            let message = Message::NewBlock(Box::new(compact(block)));
+            out.push(Output::Send(peers, Arc::new(message)));
+        }
+        count
+    }
+
+    /// Tells whether a block is being rebuilt; notes the announcer as another source.
+    pub fn rebuilding(&mut self, hash: B256, peer: PeerId) -> bool {
+        self.rebuilds.get_mut(&hash).is_some_and(|rebuild| {
+            rebuild.announcers.insert(peer);
+            true
+        })
+    }
+
+    /// Takes a compact block whose header passed its checks.
+    pub fn begin(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        compact: CompactBlock,
+        mempool: &Mempool,
+        out: &mut Vec<Output>,
+    ) -> Rebuilt {
+        let hash = compact.header.hash();
+        let transactions = lookup(hash, &compact.short_ids, mempool);
+        let missing: Vec<u32> = (0u32..)
+            .zip(&transactions)
+            .filter(|(_, transaction)| transaction.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        if missing.is_empty() {
+            return Rebuilt::Block(Box::new(assemble(compact.header, transactions)));
+        }
+        if missing.len() > SMALL_BODY
+            && missing.len() * MISSING_SHARE_MAX > compact.short_ids.len()
+            || self.rebuilds.len() >= REBUILDS_MAX
+        {
+            return Rebuilt::Fetch(compact.header, peer);
+        }
+        let rebuild = Rebuild {
+            header: compact.header,
+            short_ids: compact.short_ids,
+            transactions,
+            announcers: BTreeSet::from([peer]),
+            asked: peer,
+            due: now + REBUILD_TIMEOUT,
+        };
+        self.rebuilds.insert(hash, rebuild);
+        let message = Message::GetBlockTransactions { block: hash, indexes: missing };
+        out.push(Output::Send(vec![peer], Arc::new(message)));
+        Rebuilt::Waiting
+    }
+
+    /// Takes missing transactions.
+    pub fn transactions(
+        &mut self,
+        peer: PeerId,
+        hash: B256,
+        transactions: Vec<Transaction>,
+    ) -> Rebuilt {
+        match self.rebuilds.get(&hash) {
+            Some(rebuild) if rebuild.asked == peer => {}
+            Some(_) => return Rebuilt::Unsolicited,
+            None => return Rebuilt::Unsolicited,
+        }
+        let rebuild = self.rebuilds.remove(&hash).expect("it was just found");
+        let mut slots = rebuild.transactions;
+        let missing = slots.iter_mut().filter(|slot| slot.is_none());
+        let mut filled = 0;
+        for (slot, transaction) in missing.zip(transactions) {
+            *slot = Some(transaction);
+            filled += 1;
+        }
+        if slots.iter().any(Option::is_none) {
+            // An empty answer means that it does not have the block any more; the body may be elsewhere.
+            tracing::debug!(%hash, filled, of = rebuild.short_ids.len(), "compact block incomplete");
+            return Rebuilt::Fetch(rebuild.header, peer);
+        }
+        Rebuilt::Block(Box::new(assemble(rebuild.header, slots)))
+    }
+
+    /// Gives up on a block that came another way.
+    pub fn finished(&mut self, hash: B256) {
+        self.rebuilds.remove(&hash);
+    }
+
+    /// Moves overdue rebuilds to another announcer's whole body. Returns them and who did not answer.
+    pub fn tick(&mut self, now: Time) -> Vec<(SealedHeader, Option<PeerId>, PeerId, Fault)> {
+        let late: Vec<B256> = self
+            .rebuilds
+            .iter()
+            .filter(|(_, rebuild)| rebuild.due <= now)
+            .map(|(hash, _)| *hash)
+            .collect();
+        late.into_iter()
+            .filter_map(|hash| {
+                let rebuild = self.rebuilds.remove(&hash)?;
+                let other = rebuild.announcers.iter().find(|p| **p != rebuild.asked).copied();
+                Some((rebuild.header, other, rebuild.asked, Fault::Timeout))
+            })
+            .collect()
+    }
+
+    /// Returns when [`Self::tick`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        self.rebuilds.values().map(|rebuild| rebuild.due).min()
+    }
+}
+
+/// Below this many missing transactions they are asked for one by one whatever their share is.
+const SMALL_BODY: usize = 64;
+
+/// Builds the announcement of a block.
+pub fn compact(block: &Block) -> CompactBlock {
+    let hash = block.hash();
+    let short_ids = block.body.transactions.iter().map(|t| short_id(hash, *t.tx_hash())).collect();
+    CompactBlock { header: block.header.clone(), short_ids }
+}
+
+/// The low 48 bits of SipHash-2-4 keyed by the block's hash (BIP 152, "Short transaction IDs").
+fn short_id(block: B256, transaction: B256) -> u64 {
+    let key: [u8; 16] = block[..16].try_into().expect("a hash has 32 bytes");
+    let mut hasher = SipHasher24::new_with_key(&key);
+    hasher.write(transaction.as_slice());
+    hasher.finish() & 0xffff_ffff_ffff
+}
+
+fn lookup(block: B256, short_ids: &[u64], mempool: &Mempool) -> Vec<Option<Transaction>> {
+    let wanted: BTreeSet<u64> = short_ids.iter().copied().collect();
+    let mut found: BTreeMap<u64, Option<B256>> = BTreeMap::new();
+    if !wanted.is_empty() {
+        for hash in mempool.hashes() {
+            let id = short_id(block, hash);
+            if wanted.contains(&id) {
+                // Two transactions with one id: neither is taken; the sender tells which it is.
+                found.entry(id).and_modify(|slot| *slot = None).or_insert(Some(hash));
+            }
+        }
+    }
+    short_ids
+        .iter()
+        .map(|id| {
+            let hash = found.get(id).copied().flatten()?;
+            mempool.get(hash).map(|transaction| transaction.inner().clone())
+        })
+        .collect()
+}
+
+fn assemble(header: SealedHeader, transactions: Vec<Option<Transaction>>) -> Block {
+    let withdrawals = header.withdrawals_root.map(|_| Default::default());
+    let body = Body {
+        transactions: transactions.into_iter().flatten().collect(),
+        ommers: Vec::new(),
+        withdrawals,
+    };
+    Block { header, body }
+}

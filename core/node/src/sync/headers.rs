@@ -1,0 +1,106 @@
+//! Headers that were checked and wait for their bodies: a small tree above the block tree.
+
+use kette_types::{B256, PeerId, SealedHeader, U256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A checked header without its block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingHeader {
+    /// Header and seal.
+    pub header: SealedHeader,
+    /// What it adds to its branch.
+    pub weight: U256,
+    /// Weight of the branch up to it.
+    pub total_weight: U256,
+    /// Who sent it.
+    pub from: PeerId,
+}
+
+/// Pending headers by hash, with the heaviest known.
+#[derive(Debug, Default)]
+pub(super) struct HeaderChain {
+    headers: BTreeMap<B256, PendingHeader>,
+    children: BTreeMap<B256, BTreeSet<B256>>,
+    /// (total weight, hash) for the heaviest tip.
+    order: BTreeSet<(U256, B256)>,
+}
+
+impl HeaderChain {
+    pub(super) fn len(&self) -> usize {
+        self.headers.len()
+    }
+
+    pub(super) fn get(&self, hash: B256) -> Option<&PendingHeader> {
+        self.headers.get(&hash)
+    }
+
+    pub(super) fn best(&self) -> Option<&PendingHeader> {
+        self.order.last().map(|(_, hash)| &self.headers[hash])
+    }
+
+    pub(super) fn insert(&mut self, pending: PendingHeader) -> bool {
+        let hash = pending.header.hash();
+        if self.headers.contains_key(&hash) || self.headers.len() >= super::HEADERS_AHEAD_MAX {
+            return false;
+        }
+        self.children.entry(pending.header.parent_hash).or_default().insert(hash);
+        self.order.insert((pending.total_weight, hash));
+        self.headers.insert(hash, pending);
+        true
+    }
+
+    pub(super) fn remove(&mut self, hash: B256) {
+        let Some(pending) = self.headers.remove(&hash) else { return };
+        self.order.remove(&(pending.total_weight, hash));
+        let parent = pending.header.parent_hash;
+        if let Some(siblings) = self.children.get_mut(&parent) {
+            siblings.remove(&hash);
+            if siblings.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
+    }
+
+    /// Removes a header and everything on top of it.
+    pub(super) fn remove_branch(&mut self, root: B256) -> Vec<(B256, PeerId)> {
+        let mut gone = Vec::new();
+        let mut stack = vec![root];
+        while let Some(hash) = stack.pop() {
+            stack.extend(self.children.get(&hash).into_iter().flatten().copied());
+            if let Some(pending) = self.headers.get(&hash) {
+                gone.push((hash, pending.from));
+                self.remove(hash);
+            }
+        }
+        gone
+    }
+
+    /// Returns the hashes from the block tree up to the heaviest header, ascending, at most `max`.
+    pub(super) fn path(&self, known: &dyn Fn(B256) -> bool, max: usize) -> Vec<B256> {
+        let mut path = Vec::new();
+        let mut cursor = self.best();
+        while let Some(pending) = cursor {
+            if !known(pending.header.hash()) {
+                path.push(pending.header.hash());
+            }
+            cursor = self.headers.get(&pending.header.parent_hash);
+        }
+        path.reverse();
+        path.truncate(max);
+        path
+    }
+
+    /// Removes headers below `horizon`.
+    pub(super) fn prune(&mut self, horizon: u64) -> Vec<B256> {
+        let dead: Vec<B256> = self
+            .headers
+            .iter()
+            .filter(|(_, pending)| pending.header.number < horizon)
+            .map(|(hash, _)| *hash)
+            .collect();
+        for hash in &dead {
+            self.remove(*hash);
+        }
+        dead
+    }
+}

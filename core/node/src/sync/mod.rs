@@ -1,0 +1,409 @@
+//! Sync: headers first from the best claims, then bodies in parallel windows from many peers.
+//!
+//! A pure machine. It decides whom to ask for what and when to ask somebody else; it never executes.
+//! Headers reach it after the node checked them against their parents; bodies leave it for the importer.
+//! The same machine serves all engines: they supply weights and proof checks.
+
+mod bodies;
+mod headers;
+#[cfg(test)]
+mod tests;
+
+use bodies::Bodies;
+use headers::HeaderChain;
+pub use headers::PendingHeader;
+
+use crate::Output;
+use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Headers kept ahead of the executed chain.
+pub const HEADERS_AHEAD_MAX: usize = 8_192;
+/// An unanswered header request is asked again elsewhere after this time.
+pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// An unanswered body request is asked again elsewhere after this time.
+pub const BODIES_TIMEOUT: Duration = Duration::from_secs(8);
+/// Unbacked claims of one peer until it counts as a fault.
+const UNBACKED_CLAIMS_MAX: u32 = 3;
+/// How long a peer whose claim was not backed is not asked again.
+const UNBACKED_PAUSE: Duration = Duration::from_secs(2);
+
+/// Fetches what is missing.
+#[derive(Debug)]
+pub struct Sync {
+    peers: BTreeMap<PeerId, Peer>,
+    headers: HeaderChain,
+    bodies: Bodies,
+    next_id: u64,
+    /// Number of the head when the current sync began.
+    starting: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    weight: U256,
+    number: u64,
+    headers: Option<HeaderRequest>,
+    unbacked: u32,
+    pause_until: Option<Time>,
+    /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
+    window: usize,
+}
+
+#[derive(Debug)]
+struct HeaderRequest {
+    id: u64,
+    due: Time,
+    claimed: U256,
+}
+
+/// What the node must do with an answer of headers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HeadersAnswer {
+    /// Check these and hand each to [`Sync::header_accepted`]; then call [`Sync::tick`].
+    Check(Vec<SealedHeader>),
+    /// Nothing to do.
+    Nothing,
+    /// The peer is at fault.
+    Fault(Fault),
+}
+
+/// A body that arrived for a block we asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The header it was asked for.
+    pub header: SealedHeader,
+    /// The body; not compared with the header yet.
+    pub body: Body,
+    /// Who sent it.
+    pub peer: PeerId,
+}
+
+/// What the node tells about its own chain with each call.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours {
+    /// Number of our head.
+    pub number: u64,
+    /// Weight of our head.
+    pub weight: U256,
+}
+
+impl Sync {
+    /// Starts with no peers.
+    pub fn new() -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            headers: HeaderChain::default(),
+            bodies: Bodies::default(),
+            next_id: 1,
+            starting: None,
+        }
+    }
+
+    /// Notes what a peer claims, at the hello and with each status.
+    pub fn claimed(&mut self, peer: PeerId, number: u64, weight: U256) {
+        let entry = self.peers.entry(peer).or_insert_with(|| Peer {
+            window: BODIES_WINDOW_START,
+            ..Peer::default()
+        });
+        if weight > entry.weight {
+            entry.pause_until = None;
+        }
+        (entry.number, entry.weight) = (number, weight);
+    }
+
+    /// Forgets a peer; what it was asked for is asked elsewhere.
+    pub fn disconnected(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+        self.bodies.peer_gone(peer);
+    }
+
+    /// Makes sure that headers are asked from a peer that announced a block with an unknown parent.
+    pub fn missing_parent(&mut self, peer: PeerId, number: u64, weight_floor: U256) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.number = entry.number.max(number);
+            entry.weight = entry.weight.max(weight_floor.saturating_add(U256::from(1)));
+            entry.pause_until = None;
+        }
+    }
+
+    /// Takes an answer of headers.
+    pub fn headers(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        id: u64,
+        headers: Vec<SealedHeader>,
+    ) -> HeadersAnswer {
+        let Some(entry) = self.peers.get_mut(&peer) else { return HeadersAnswer::Nothing };
+        let request = match entry.headers.take() {
+            Some(request) if request.id == id => request,
+            other => {
+                entry.headers = other;
+                return HeadersAnswer::Fault(Fault::Unsolicited);
+            }
+        };
+        let linked = headers.windows(2).all(|pair| pair[1].parent_hash == pair[0].hash());
+        if !linked {
+            return HeadersAnswer::Fault(Fault::WrongAnswer("headers are not linked"));
+        }
+        if headers.is_empty() {
+            // Its head may have changed since it claimed; more than a few times it is a lie.
+            entry.unbacked += 1;
+            entry.pause_until = Some(now + UNBACKED_PAUSE);
+            entry.weight = entry.weight.min(request.claimed);
+            if entry.unbacked >= UNBACKED_CLAIMS_MAX {
+                entry.unbacked = 0;
+                entry.weight = U256::ZERO;
+                return HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
+            }
+            return HeadersAnswer::Nothing;
+        }
+        entry.unbacked = 0;
+        HeadersAnswer::Check(headers)
+    }
+
+    /// Takes a header that passed its checks and is not in the tree. Tells whether it was new.
+    pub fn header_accepted(
+        &mut self,
+        header: SealedHeader,
+        weight: U256,
+        total_weight: U256,
+        from: PeerId,
+    ) -> bool {
+        self.headers.insert(PendingHeader { header, weight, total_weight, from })
+    }
+
+    /// A header answer brought nothing that we did not have although its sender claims more weight.
+    pub fn headers_useless(&mut self, now: Time, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.pause_until = Some(now + UNBACKED_PAUSE);
+        }
+    }
+
+    /// Returns a header that waits for its body.
+    pub fn pending(&self, hash: B256) -> Option<&PendingHeader> {
+        self.headers.get(hash)
+    }
+
+    /// Takes an answer of bodies. Returns what arrived, in the order asked for.
+    ///
+    /// # Errors
+    /// If nobody asked for it or it has more than was asked.
+    pub fn bodies(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        id: u64,
+        bodies: Vec<Body>,
+    ) -> Result<Vec<Arrived>, Fault> {
+        let asked = self.bodies.answered(peer, id).ok_or(Fault::Unsolicited)?;
+        if bodies.len() > asked.len() {
+            return Err(Fault::WrongAnswer("more bodies than asked for"));
+        }
+        let empty = bodies.is_empty();
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            if empty {
+                // It does not have what it claimed: ask it again only later.
+                entry.pause_until = Some(now + UNBACKED_PAUSE);
+                entry.window = BODIES_WINDOW_MIN;
+            } else {
+                entry.window = (entry.window * 2).min(limits::BODIES_MAX);
+            }
+        }
+        let mut arrived = Vec::with_capacity(bodies.len());
+        for (hash, body) in asked.into_iter().zip(bodies) {
+            if let Some(pending) = self.headers.get(hash) {
+                self.bodies.staged(hash);
+                arrived.push(Arrived { header: pending.header.clone(), body, peer });
+            }
+        }
+        Ok(arrived)
+    }
+
+    /// A body did not belong to its header: fetch it again, from another peer.
+    pub fn body_refused(&mut self, hash: B256, peer: PeerId) {
+        self.bodies.refused(hash, peer);
+    }
+
+    /// A block joined the tree.
+    pub fn attached(&mut self, hash: B256) {
+        self.headers.remove(hash);
+        self.bodies.done(hash);
+    }
+
+    /// A block broke a rule: it and all headers on top of it are forgotten. Returns who sent those headers.
+    pub fn invalid(&mut self, hash: B256) -> Vec<(B256, PeerId)> {
+        let gone = self.headers.remove_branch(hash);
+        for (hash, _) in &gone {
+            self.bodies.done(*hash);
+        }
+        gone
+    }
+
+    /// Forgets pending headers that can no longer win, when the chain moved on without them.
+    pub fn prune(&mut self, horizon: u64) {
+        for hash in self.headers.prune(horizon) {
+            self.bodies.done(hash);
+        }
+    }
+
+    /// Asks for what is due: headers where a peer claims more, bodies of the best headers.
+    ///
+    /// `locator` is computed only if a header request goes out. Returns faults of peers that did not answer.
+    pub fn tick(
+        &mut self,
+        now: Time,
+        ours: Ours,
+        locator: &mut dyn FnMut() -> Vec<B256>,
+        known: &dyn Fn(B256) -> bool,
+        out: &mut Vec<Output>,
+    ) -> Vec<(PeerId, Fault)> {
+        let mut faults = Vec::new();
+        self.expire(now, &mut faults);
+        self.ask_headers(now, ours, locator, out);
+        self.ask_bodies(now, ours, known, out);
+        let best = self.best_weight(ours);
+        if best > ours.weight && self.headers.best().is_some() {
+            self.starting.get_or_insert(ours.number);
+        } else {
+            self.starting = None;
+        }
+        faults
+    }
+
+    fn expire(&mut self, now: Time, faults: &mut Vec<(PeerId, Fault)>) {
+        for (id, peer) in &mut self.peers {
+            if peer.headers.as_ref().is_some_and(|request| request.due <= now) {
+                peer.headers = None;
+                peer.pause_until = Some(now + HEADERS_TIMEOUT);
+                faults.push((*id, Fault::Timeout));
+            }
+            if peer.pause_until.is_some_and(|until| until <= now) {
+                peer.pause_until = None;
+            }
+        }
+        for id in self.bodies.expire(now) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.window = (peer.window / 2).max(BODIES_WINDOW_MIN);
+                peer.pause_until = Some(now + UNBACKED_PAUSE);
+            }
+            faults.push((id, Fault::Timeout));
+        }
+    }
+
+    fn best_weight(&self, ours: Ours) -> U256 {
+        self.headers.best().map_or(ours.weight, |best| best.total_weight.max(ours.weight))
+    }
+
+    fn ask_headers(
+        &mut self,
+        now: Time,
+        ours: Ours,
+        locator: &mut dyn FnMut() -> Vec<B256>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.headers.len() + limits::HEADERS_MAX > HEADERS_AHEAD_MAX {
+            return;
+        }
+        let best = self.best_weight(ours);
+        let asking = self.peers.values().filter(|peer| peer.headers.is_some()).count();
+        if asking >= HEADER_REQUESTS_MAX {
+            return;
+        }
+        let candidate = self
+            .peers
+            .iter()
+            .filter(|(_, p)| p.headers.is_none() && p.pause_until.is_none() && p.weight > best)
+            .max_by_key(|(id, p)| (p.weight, **id))
+            .map(|(id, _)| *id);
+        let Some(id) = candidate else { return };
+        let mut hashes: Vec<B256> = self.headers.best().map(|b| b.header.hash()).into_iter().collect();
+        hashes.extend(locator());
+        hashes.truncate(limits::LOCATOR_MAX);
+        let request = self.next_id;
+        self.next_id += 1;
+        let peer = self.peers.get_mut(&id).expect("the candidate was just found");
+        peer.headers =
+            Some(HeaderRequest { id: request, due: now + HEADERS_TIMEOUT, claimed: best });
+        let limit = limits::HEADERS_MAX as u32;
+        let message = Message::GetHeaders { id: request, locator: hashes, limit };
+        out.push(Output::Send(vec![id], Arc::new(message)));
+    }
+
+    fn ask_bodies(
+        &mut self,
+        now: Time,
+        ours: Ours,
+        known: &dyn Fn(B256) -> bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(best) = self.headers.best() else { return };
+        if best.total_weight <= ours.weight {
+            return;
+        }
+        let mut wanted = self.headers.path(known, BODIES_AHEAD_MAX);
+        wanted.retain(|hash| !self.bodies.is_taken(*hash));
+        if wanted.is_empty() {
+            return;
+        }
+        // Heaviest claims first; each peer gets the next run of missing blocks up to its window.
+        let mut order: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(id, p)| p.pause_until.is_none() && self.bodies.in_flight(**id) < REQUESTS_PER_PEER)
+            .filter(|(_, p)| p.weight > ours.weight)
+            .map(|(id, _)| *id)
+            .collect();
+        order.sort_by_key(|id| (self.bodies.in_flight(*id), std::cmp::Reverse(self.peers[id].weight)));
+        let mut rest = wanted.as_slice();
+        for id in order {
+            let window = self.peers[&id].window;
+            let (hashes, later) = self.bodies.choose(id, rest, window);
+            rest = later;
+            if hashes.is_empty() {
+                continue;
+            }
+            let request = self.next_id;
+            self.next_id += 1;
+            self.bodies.asked(id, request, now + BODIES_TIMEOUT, &hashes);
+            let message = Message::GetBodies { id: request, hashes };
+            out.push(Output::Send(vec![id], Arc::new(message)));
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Returns when [`Self::tick`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        let peers = self.peers.values().flat_map(|peer| {
+            [peer.headers.as_ref().map(|request| request.due), peer.pause_until]
+        });
+        crate::io::earliest(peers.chain([self.bodies.deadline()]))
+    }
+
+    /// Returns where sync stands, or `None` when caught up: (start, highest).
+    pub fn progress(&self, ours: Ours) -> Option<(u64, u64)> {
+        let best = self.headers.best()?;
+        (best.total_weight > ours.weight)
+            .then(|| (self.starting.unwrap_or(ours.number), best.header.number))
+    }
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Header requests out at once: one, and a second one racing it.
+const HEADER_REQUESTS_MAX: usize = 2;
+/// Blocks ahead of the tree whose bodies are fetched.
+const BODIES_AHEAD_MAX: usize = 1_024;
+/// Body requests out at once per peer.
+const REQUESTS_PER_PEER: usize = 2;
+/// Bodies in the first request to a peer.
+const BODIES_WINDOW_START: usize = 16;
+/// Bodies in a request to a peer that timed out.
+const BODIES_WINDOW_MIN: usize = 4;

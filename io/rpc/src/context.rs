@@ -1,0 +1,95 @@
+//! What every method can reach.
+
+use crate::{
+    config::{Config, NetworkControl, Sources},
+    failure::Failure,
+    filters::Filters,
+    handle::NodeHandle,
+    metrics::Metrics,
+    table::Answer,
+};
+use kette_ledger::Rules;
+use kette_node::View;
+use kette_types::{B256, ChainSpec, spec::NetworkKind};
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+use tokio::sync::Semaphore;
+
+/// What every method can reach.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) node: NodeHandle,
+    pub(crate) reader: kette_store::Reader,
+    pub(crate) rules: Rules,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) network: Arc<dyn NetworkControl>,
+    pub(crate) metrics: Metrics,
+    pub(crate) filters: Filters,
+    /// Heads remembered by `evm_snapshot`, oldest first; the id is the place plus one.
+    pub(crate) snapshots: Mutex<Vec<B256>>,
+    pub(crate) started: Instant,
+    workers: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Gathers what methods need.
+    pub(crate) fn new(config: Config, sources: Sources) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let engine = sources.spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
+        Arc::new(Self {
+            metrics: Metrics::new(&config.version, &config.commit, engine),
+            config,
+            node: sources.node,
+            reader: sources.reader,
+            rules: sources.rules,
+            spec: sources.spec,
+            network: sources.network,
+            filters: Filters::default(),
+            snapshots: Mutex::default(),
+            started: Instant::now(),
+            workers: Arc::new(Semaphore::new(cores * WORKERS_PER_CORE)),
+        })
+    }
+
+    /// Returns the newest snapshot of the node.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.node.view()
+    }
+
+    /// Tells whether the genesis says `development`.
+    pub(crate) fn development(&self) -> bool {
+        self.spec.kette.as_ref().is_some_and(|kette| kette.development)
+    }
+
+    /// Tells whether links may be cut: only where no stranger takes part.
+    pub(crate) fn may_cut(&self) -> bool {
+        self.spec
+            .kette
+            .as_ref()
+            .is_some_and(|kette| kette.development || kette.network == NetworkKind::Local)
+    }
+
+    /// Runs heavy work on a blocking worker; at most a few at a time, the rest wait.
+    pub(crate) async fn blocking(
+        self: Arc<Self>,
+        work: impl FnOnce() -> Answer + Send + 'static,
+    ) -> Answer {
+        let permit = self.workers.clone().acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.unwrap_or_else(|_| Err(Failure::Internal("the worker stopped".to_owned())))
+    }
+}
+
+/// Heavy calls at the same time, per processor: a little more than one, because some wait for the disk.
+const WORKERS_PER_CORE: usize = 2;
