@@ -1,2 +1,23 @@
-//! placeholder
-fn main() {}
+//! `kette`: a real multi-node blockchain network in one binary.
+
+mod cli;
+mod client;
+mod commands;
+mod presets;
+mod run;
+mod telemetry;
+mod testnet;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            commands::exit::report(&error);
+            commands::exit::code(&error)
+        }
+    }
+}

@@ -30,3 +30,6 @@ pub use recover::recover;
 pub use reward::reward;
 pub use spec::Rules;
 pub use state::{State, StateCommit};
+
+#[cfg(test)]
+mod testing;

@@ -12,7 +12,7 @@ pub fn reward(policy: &RewardPolicy, number: u64) -> U256 {
         RewardPolicy::Constant { amount } => *amount,
         RewardPolicy::Halving { initial, interval, halvings } => {
             let era = past.checked_div(*interval).unwrap_or(0).min(u64::from(*halvings));
-            usize::try_from(era).map_or(U256::ZERO, |era| initial.checked_shr(era).unwrap_or_default())
+            usize::try_from(era).map_or(U256::ZERO, |era| initial.wrapping_shr(era))
         }
         RewardPolicy::Log { argument, unit } => {
             let argument = match argument {

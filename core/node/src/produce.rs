@@ -7,7 +7,7 @@ use crate::{
     outbox::Outbox,
 };
 use kette_chain::{ExecutedBlock, Record, Reorg};
-use kette_ledger::{Attributes, Built};
+use kette_ledger::{Attributes, BlockError, Built};
 use kette_types::{
     B256, Block, Bytes, Fault, Header, Message, PeerId, Recovered, SealedHeader, Time, Transaction,
     limits,
@@ -154,7 +154,7 @@ impl Node {
                 let dropped: Vec<(B256, &'static str)> = built
                     .skipped
                     .iter()
-                    .filter(|(_, error)| !error.is_retryable())
+                    .filter(|(_, error)| !may_fit_later(error))
                     .map(|(hash, _)| (*hash, "no longer valid"))
                     .collect();
                 let unsealed = built.header.clone();
@@ -427,6 +427,17 @@ impl Node {
         self.engine_input(now, kette_consensus::Input::Pending, out);
         Ok(())
     }
+}
+
+/// Tells whether a transaction that was left out may go into a later block.
+const fn may_fit_later(error: &BlockError) -> bool {
+    matches!(
+        error,
+        BlockError::GasLimit { .. }
+            | BlockError::NonceTooHigh { .. }
+            | BlockError::BaseFee { .. }
+            | BlockError::Read(_)
+    )
 }
 
 /// Bytes of transactions in a block that we build: leaves room for header and envelope in one frame.

@@ -140,12 +140,14 @@ fn origin_allowed(origin: &HeaderValue, allowed: &[String]) -> bool {
     }
 }
 
-/// Tells whether the request names a host that cannot be a rebound one.
+/// Tells whether the request names a host that cannot be a rebound one: a name without a dot (a container, a
+/// machine of the same network) is nobody's on the internet.
 fn host_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let Ok(host) = host.to_str() else { return false };
     let host = host_of(host);
     is_local_name(host)
+        || !host.contains('.')
         || address(host).is_some()
         || allowed.iter().any(|one| one == "*" || one.eq_ignore_ascii_case(host))
 }
@@ -211,6 +213,7 @@ mod tests {
             ("[::1]:8545", true),
             ("LOCALHOST:8545", true),
             ("node.example", true),
+            ("validator1:8545", true),
             ("evil.example:8545", false),
             ("127.0.0.1.evil.example", false),
         ] {

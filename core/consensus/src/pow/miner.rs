@@ -10,7 +10,7 @@
 
 use super::{difficulty, rules, seal, status::Work};
 use crate::{
-    CommandError, Local, Output, SealError,
+    CommandError, Local, Output,
     job::{Job, JobId, MineJob},
 };
 use alloy_primitives::{B64, keccak256};
@@ -123,7 +123,7 @@ impl Miner {
         let threads = threads.unwrap_or(self.local.threads);
         if threads != self.local.threads {
             self.local.threads = threads;
-            if self.stage != Stage::Idle {
+            if on {
                 self.search(out);
             }
         }
@@ -232,17 +232,21 @@ impl Miner {
         self.since = now;
         self.dirty = false;
         self.stage = Stage::Asked;
-        let timestamp = match self.timestamp(now, chain) {
-            Ok(timestamp) => timestamp,
+        let earliest = match rules::median_time_past(chain.head, chain.tree) {
+            Ok(median) => median.saturating_add(1),
             Err(error) => {
                 out.push(Output::Alarm(format!("no template: {error}")));
                 return;
             }
         };
+        // The median rule would allow to go back behind the parent; contracts do not expect that.
+        let clock = self.clock(now);
+        let natural = clock.as_secs().max(earliest).max(chain.head.timestamp);
+        let pinned = self.next_timestamp.filter(|next| *next >= earliest);
+        let timestamp = pinned.unwrap_or(natural);
         let acceptable = Time::from_secs(timestamp.saturating_sub(chain.spec.future_limit));
-        let wait = acceptable.since(self.clock(now));
-        if self.next_timestamp.is_none() && !wait.is_zero() {
-            self.stage = Stage::Waiting(now + wait);
+        if pinned.is_none() && clock < acceptable {
+            self.stage = Stage::Waiting(now + acceptable.since(clock));
             return;
         }
         let excess = difficulty::next_excess(chain.spec, chain.head, timestamp);
@@ -258,14 +262,6 @@ impl Miner {
                 nonce: B64::ZERO,
             },
         });
-    }
-
-    fn timestamp(&self, now: Time, chain: Chain<'_>) -> Result<u64, SealError> {
-        let earliest = rules::median_time_past(chain.head, chain.tree)?.saturating_add(1);
-        let clock = self.clock(now).as_secs();
-        // The median rule would allow to go back behind the parent; contracts do not expect that.
-        let natural = clock.max(earliest).max(chain.head.timestamp);
-        Ok(self.next_timestamp.filter(|next| *next >= earliest).unwrap_or(natural))
     }
 
     /// Searches the newest template, instead of what is searched now.

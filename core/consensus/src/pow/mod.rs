@@ -227,7 +227,7 @@ impl Engine for Pow {
             blocks_found: self.miner.found,
             blocks_ordered: self.miner.ordered,
             difficulty: self.outlook.next_difficulty,
-            target: seal::target(self.outlook.next_difficulty),
+            target: target(self.outlook.next_difficulty),
             work: self.miner.work(),
             hash_rate_estimate: self.outlook.hash_rate,
             excess_seconds: self.outlook.excess,

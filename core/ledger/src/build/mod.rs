@@ -11,7 +11,7 @@ use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Transaction as _,
     constants::EMPTY_WITHDRAWALS,
     proofs::calculate_transaction_root,
-    transaction::{Recovered, TxHashRef as _},
+    transaction::Recovered,
 };
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawals};
 use alloy_hardforks::EthereumHardforks;

@@ -16,7 +16,10 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::Nibbles;
 use imbl::OrdMap;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// All accounts after one block.
 #[derive(Clone)]
@@ -132,8 +135,7 @@ impl State {
     pub fn apply(&self, changes: &StateChanges) -> Result<Self, ReadError> {
         let mut next = self.clone();
         let mut batch = Vec::with_capacity(changes.accounts.len());
-        for (address, change) in &changes.accounts {
-            let owner = keccak256(address);
+        for (owner, change) in sorted(&changes.accounts, |address| keccak256(address)) {
             let old = self.entry(owner)?;
             let old_storage = old.as_ref().and_then(|(_, value)| value.opened_storage());
             next.bytes -= old_storage.map_or(0, Trie::bytes);
@@ -145,7 +147,7 @@ impl State {
             next.bytes += new_storage.map_or(0, Trie::bytes);
             batch.push(Change { key: key(owner), value: value.map(Arc::new) });
         }
-        next.accounts = self.accounts.update(self.place(None), batch)?;
+        next.accounts = self.accounts.update(self.place(None), &batch)?;
         for (hash, code) in &changes.codes {
             if next.codes.insert(*hash, code.clone()).is_none() {
                 next.bytes += code.len().cast_signed();
@@ -256,12 +258,13 @@ impl State {
             }
             _ => Trie::default(),
         };
-        let slots = change.storage.iter().map(|(slot, value)| Change {
-            key: slot_key(*slot),
+        let slots = sorted(&change.storage, |slot| keccak256(B256::from(*slot)));
+        let slots = slots.into_iter().map(|(slot, value)| Change {
+            key: key(slot),
             value: (!value.is_zero())
                 .then(|| Arc::new(Value::new(alloy_rlp::encode_fixed_size(value).as_slice()))),
         });
-        let storage = storage.update(self.place(Some(owner)), slots.collect())?;
+        let storage = storage.update(self.place(Some(owner)), &slots.collect::<Vec<_>>())?;
         let account =
             Account::new(change.nonce, change.balance, storage.root(), change.code_hash);
         Ok(Value::with_storage(alloy_rlp::encode(account), storage))
@@ -274,6 +277,13 @@ fn key(hash: B256) -> Nibbles {
 
 fn slot_key(slot: U256) -> Nibbles {
     key(keccak256(B256::from(slot)))
+}
+
+/// The entries in order of hashed keys, which is how a trie wants them.
+fn sorted<K, V>(entries: &BTreeMap<K, V>, hash: impl Fn(&K) -> B256) -> Vec<(B256, &V)> {
+    let mut sorted: Vec<_> = entries.iter().map(|(key, value)| (hash(key), value)).collect();
+    sorted.sort_unstable_by_key(|(hash, _)| *hash);
+    sorted
 }
 
 fn decode<T: Decodable>(value: &Value) -> Result<T, ReadError> {

@@ -75,7 +75,7 @@ fn update(source: &Source, trie: &Trie, changes: &BTreeMap<Nibbles, Option<Vec<u
         key: *key,
         value: value.clone().map(|value| Arc::new(Value::new(value))),
     });
-    trie.update(place(source), changes.collect()).unwrap()
+    trie.update(place(source), &changes.collect::<Vec<_>>()).unwrap()
 }
 
 fn update_model(model: &mut Model, changes: &BTreeMap<Nibbles, Option<Vec<u8>>>) {
@@ -307,7 +307,7 @@ fn a_row_that_is_missing_or_damaged_is_told() {
         let change = Change { key, value: Some(Arc::new(Value::new(vec![1]))) };
         assert_eq!(trie.get(place(&source), &key).unwrap_err(), expected);
         assert_eq!(trie.prove(place(&source), &key).unwrap_err(), expected);
-        assert_eq!(trie.update(place(&source), vec![change]).unwrap_err(), expected);
+        assert_eq!(trie.update(place(&source), &[change]).unwrap_err(), expected);
         let walked = trie.walk(place(&source), &key, &mut |_, _| Ok(true));
         assert_eq!(walked.unwrap_err(), expected);
         let mut diff = Diff::default();

@@ -16,19 +16,15 @@ pub(crate) struct Change {
 }
 
 impl Trie {
-    /// Returns the trie after these changes, which name each key at most once. What they leave as it
-    /// is stays shared, the whole trie if they change nothing.
-    pub(crate) fn update(
-        &self,
-        place: Place<'_>,
-        mut changes: Vec<Change>,
-    ) -> Result<Self, ReadError> {
+    /// Returns the trie after these changes, given in order of their keys and one per key. What they
+    /// leave as it is stays shared, the whole trie if they change nothing.
+    pub(crate) fn update(&self, place: Place<'_>, changes: &[Change]) -> Result<Self, ReadError> {
+        assert!(changes.is_sorted_by(|a, b| a.key < b.key), "changes come in order of keys");
         if changes.is_empty() {
             return Ok(self.clone());
         }
-        changes.sort_unstable_by_key(|change| change.key);
         let mut update = Update { place, bytes: self.bytes };
-        match update.edit(self.root.as_ref(), 0, &changes)? {
+        match update.edit(self.root.as_ref(), 0, changes)? {
             Edit::Same => Ok(self.clone()),
             Edit::Gone => Ok(Self::default()),
             Edit::Now(node) => {

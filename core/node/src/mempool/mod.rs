@@ -1,0 +1,600 @@
+//! Transactions that wait for a block: a nonce queue per sender under caps in count, bytes and per sender.
+//!
+//! Pure: time, state and head are arguments. Not here: who hears of a transaction (inventory) and which
+//! ones go into a block (the builder reads [`Mempool::best`]).
+//!
+//! Balances are checked as geth does, cumulatively: everything that a sender has here, at its highest
+//! cost, must be covered by its balance.
+
+mod check;
+mod queue;
+mod rejection;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use imbl::OrdSet;
+use kette_ledger::{ReadError, State};
+use kette_types::{Address, B256, Recovered, Time, Transaction, U256};
+use std::{cmp::Reverse, collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+
+use alloy_consensus::{Transaction as _, constants::KECCAK_EMPTY};
+use queue::{Entry, Queue};
+pub use rejection::Rejection;
+pub use view::{Cursor, PoolView};
+
+/// Bounds of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most transactions.
+    pub count: usize,
+    /// Most bytes of EIP-2718 encodings.
+    pub bytes: usize,
+    /// Most transactions of one sender, executable or not. Higher than geth's 16 + 64: a test network's
+    /// load comes from few accounts, and one sender still holds at most a fiftieth of the pool and must
+    /// be able to pay for all of it.
+    pub per_sender: usize,
+    /// How far a nonce may lie ahead of the sender's first missing one. As `per_sender`: what one sender
+    /// sent in order arrives from several peers in any order, and a refused one is not announced again.
+    pub nonce_gap: u64,
+    /// Percent by which fee cap and tip of a replacement exceed what it replaces.
+    pub bump_percent: u64,
+    /// How long a transaction waits at most.
+    pub expiry: Duration,
+    /// Lowest fee cap ever taken, wei per gas.
+    pub price_floor: u128,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            count: 50_000,
+            bytes: 64 * 1024 * 1024,
+            per_sender: 1_000,
+            nonce_gap: 1_000,
+            bump_percent: 10,
+            expiry: Duration::from_secs(60 * 60),
+            price_floor: 1,
+        }
+    }
+}
+
+/// What the pool needs to know of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadInfo {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The head's number.
+    pub number: u64,
+    /// The head's timestamp, seconds.
+    pub timestamp: u64,
+    /// The next block's base fee, wei per gas.
+    pub base_fee: u64,
+    /// A block's gas limit.
+    pub gas_limit: u64,
+    /// Whether blob transactions are refused, as on every Kette chain.
+    pub blobs_refused: bool,
+}
+
+/// Where a transaction comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this node: gives way only after every remote one did.
+    Local,
+    /// Another node.
+    Peer,
+}
+
+/// A transaction taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Its hash.
+    pub hash: B256,
+    /// Whether no nonce before it is missing.
+    pub executable: bool,
+    /// What it replaced.
+    pub replaced: Option<B256>,
+    /// What had to go for it.
+    pub evicted: Vec<B256>,
+    /// Others that can execute because of it, by nonce.
+    pub promoted: Vec<Arc<Recovered<Transaction>>>,
+}
+
+/// What a new head changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Left the pool without being in a block, and why.
+    pub dropped: Vec<(B256, &'static str)>,
+    /// Can execute now and could not before, in nonce order within a sender.
+    pub promoted: Vec<Arc<Recovered<Transaction>>>,
+    /// The first account that could not be read; its sender's transactions stay as they were.
+    pub error: Option<ReadError>,
+}
+
+/// Pending and queued transactions. Every operation is O(log n) in their number.
+///
+/// All parts are persistent maps, so that a snapshot, and going back to one, is O(1).
+#[derive(Clone, Debug)]
+pub struct Mempool {
+    limits: Limits,
+    view: PoolView,
+    /// (sender, fee cap, nonce): the first of a sender is its cheapest.
+    fees: OrdSet<(Address, u128, u64)>,
+    /// One per sender; the first one's last transaction goes first when the pool is full.
+    ranks: OrdSet<Rank>,
+    expiries: OrdSet<(Time, B256)>,
+    /// Lowest fee cap taken from peers: rises to the price of what was evicted, falls with room.
+    floor: u128,
+}
+
+/// How dear a sender's last transaction is to the pool; the smallest goes first.
+///
+/// It can only execute after all before it, so it is worth no more than the cheapest of them: a dear
+/// last transaction does not protect cheap ones. At equal price, whoever has more in the pool gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    local: bool,
+    executable: bool,
+    fee_cap: u128,
+    crowd: Reverse<usize>,
+    sender: Address,
+}
+
+impl Rank {
+    /// Everything but the tie-break.
+    const fn price(&self) -> (bool, bool, u128, Reverse<usize>) {
+        (self.local, self.executable, self.fee_cap, self.crowd)
+    }
+}
+
+/// What an operation did to one queue.
+#[derive(Default)]
+struct Delta {
+    inserted: Vec<Arc<Entry>>,
+    removed: Vec<Arc<Entry>>,
+}
+
+impl Mempool {
+    /// Makes an empty pool.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            floor: limits.price_floor,
+            limits,
+            view: PoolView { gas_limit: u64::MAX, ..PoolView::default() },
+            fees: OrdSet::new(),
+            ranks: OrdSet::new(),
+            expiries: OrdSet::new(),
+        }
+    }
+
+    /// Takes a transaction in. `state` is the one of the last [`Self::on_head`]: accounts of senders that
+    /// are in the pool are not read again.
+    ///
+    /// # Errors
+    /// The rule that it breaks; the pool is as before.
+    pub fn add(
+        &mut self,
+        now: Time,
+        tx: Recovered<Transaction>,
+        origin: Origin,
+        state: &State,
+        head: &HeadInfo,
+    ) -> Result<Added, Rejection> {
+        self.view.gas_limit = head.gas_limit;
+        let hash = *tx.tx_hash();
+        if self.contains(hash) {
+            return Err(Rejection::AlreadyKnown(hash));
+        }
+        let entry = self.entry(now, tx, origin, head)?;
+        let local = origin == Origin::Local;
+        let floor = if local { self.limits.price_floor } else { self.floor };
+        if entry.fee_cap < floor {
+            let base_fee = head.base_fee;
+            return Err(Rejection::Underpriced { fee_cap: entry.fee_cap, floor, base_fee });
+        }
+        let account = self.account(state, entry.sender())?;
+        let displaced = self.admit(&entry, account)?;
+        let crowded =
+            self.len() >= self.limits.count || self.bytes() + entry.size > self.limits.bytes;
+        let before = crowded.then(|| self.clone());
+        let (added, fee_cap) = self.place(Arc::new(entry), account, displaced);
+        match self.shrink(Some(hash)) {
+            Ok(evicted) => Ok(Added {
+                executable: self.is_executable(hash),
+                evicted: added.evicted.into_iter().chain(evicted).collect(),
+                ..added
+            }),
+            Err(lowest) => {
+                *self = before.expect("only a crowded pool shrinks");
+                Err(Rejection::Full { fee_cap, lowest })
+            }
+        }
+    }
+
+    /// Follows the chain to a new head, whose state is `state`. `touched` are accounts that may have
+    /// changed, `included` the transactions of blocks that became canonical, `readmit` those of blocks
+    /// that no longer are. Costs as much as those, whatever the pool holds.
+    ///
+    /// A sender's transactions are judged again from the lowest nonce up, readmitted ones among them, so
+    /// that the result is what a fresh evaluation in nonce order gives. Only the nonce gap is not judged
+    /// again.
+    pub fn on_head(
+        &mut self,
+        now: Time,
+        state: &State,
+        head: &HeadInfo,
+        touched: &[Address],
+        included: &[B256],
+        readmit: Vec<Recovered<Transaction>>,
+    ) -> Changes {
+        self.view.gas_limit = head.gas_limit;
+        let mut changes = Changes::default();
+        let mut senders: BTreeMap<Address, BTreeMap<u64, Arc<Entry>>> = touched
+            .iter()
+            .copied()
+            .chain(included.iter().filter_map(|hash| self.sender(*hash)))
+            .filter(|sender| self.view.senders.contains_key(sender))
+            .map(|sender| (sender, BTreeMap::new()))
+            .collect();
+        for tx in readmit {
+            let hash = *tx.tx_hash();
+            if self.contains(hash) {
+                continue;
+            }
+            match self.entry(now, tx, Origin::Peer, head) {
+                Ok(entry) => {
+                    let returned = senders.entry(entry.sender()).or_default();
+                    returned.entry(entry.nonce).or_insert_with(|| Arc::new(entry));
+                }
+                Err(_) => changes.dropped.push((hash, "no longer valid")),
+            }
+        }
+        for (sender, returned) in senders {
+            match state.account(sender) {
+                Ok(account) => {
+                    let account = account.unwrap_or_default();
+                    self.settle(sender, (account.nonce, account.balance), returned, &mut changes);
+                }
+                Err(error) => {
+                    changes.error.get_or_insert(error);
+                }
+            }
+        }
+        let included: BTreeSet<B256> = included.iter().copied().collect();
+        changes.dropped.retain(|(hash, _)| !included.contains(hash));
+        for hash in included {
+            self.drop(hash);
+        }
+        let evicted = self.shrink(None).expect("nothing is to be kept");
+        changes.dropped.extend(evicted.into_iter().map(|hash| (hash, "evicted")));
+        if !self.is_crowded() {
+            self.floor = self.limits.price_floor.max(self.floor / 2);
+        }
+        tracing::trace!(
+            number = head.number,
+            timestamp = head.timestamp,
+            base_fee = head.base_fee,
+            pending = self.pending_count(),
+            queued = self.queued_count(),
+            "mempool follows the head"
+        );
+        changes
+    }
+
+    /// Removes a transaction; tells whether it was there. Later ones of its sender wait for its nonce.
+    pub fn drop(&mut self, hash: B256) -> bool {
+        let Some(entry) = self.view.txs.get(&hash) else { return false };
+        let (sender, nonce) = (entry.sender(), entry.nonce);
+        self.update(sender, (0, U256::ZERO), |queue| Delta {
+            removed: queue.remove(nonce).into_iter().collect(),
+            ..Delta::default()
+        });
+        true
+    }
+
+    /// Removes what waited too long; returns it.
+    pub fn expire(&mut self, now: Time) -> Vec<B256> {
+        let mut expired = Vec::new();
+        while let Some((_, hash)) = self.expiries.get_min().filter(|(due, _)| *due <= now).copied()
+        {
+            self.drop(hash);
+            expired.push(hash);
+        }
+        expired
+    }
+
+    /// Returns when [`Self::expire`] has something to remove.
+    pub fn deadline(&self) -> Option<Time> {
+        self.expiries.get_min().map(|(due, _)| *due)
+    }
+
+    /// Returns an immutable snapshot in O(1).
+    pub fn snapshot(&self) -> PoolView {
+        self.view.clone()
+    }
+
+    /// Returns the lowest fee cap that is taken from peers, wei per gas.
+    pub const fn floor(&self) -> u128 {
+        self.floor
+    }
+
+    /// Checks and measures a transaction by itself.
+    fn entry(
+        &self,
+        now: Time,
+        tx: Recovered<Transaction>,
+        origin: Origin,
+        head: &HeadInfo,
+    ) -> Result<Entry, Rejection> {
+        let size = tx.eip2718_encoded_length();
+        check::check(tx.inner(), size, head)?;
+        let cost = check::cost(tx.inner()).ok_or_else(|| Rejection::InsufficientFunds {
+            sender: tx.signer(),
+            balance: U256::ZERO,
+            needed: U256::MAX,
+        })?;
+        Ok(Entry {
+            hash: *tx.tx_hash(),
+            nonce: tx.nonce(),
+            size,
+            cost,
+            fee_cap: tx.max_fee_per_gas(),
+            tip: tx.priority_fee_or_price(),
+            local: origin == Origin::Local,
+            expires: now + self.limits.expiry,
+            tx: Arc::new(tx),
+        })
+    }
+
+    /// Returns nonce and balance of a sender.
+    fn account(&self, state: &State, sender: Address) -> Result<(u64, U256), Rejection> {
+        if let Some(queue) = self.view.senders.get(&sender) {
+            return Ok((queue.nonce, queue.balance));
+        }
+        let account = state.account(sender)?.unwrap_or_default();
+        if account.code_hash != KECCAK_EMPTY && !is_delegation(&state.code(account.code_hash)?) {
+            return Err(Rejection::SenderNotEoa(sender));
+        }
+        Ok((account.nonce, account.balance))
+    }
+
+    /// Checks a transaction against its sender's account and queue; returns the nonce of the sender's
+    /// last one if that has to go for it.
+    fn admit(
+        &self,
+        entry: &Entry,
+        (nonce, balance): (u64, U256),
+    ) -> Result<Option<u64>, Rejection> {
+        let got = entry.nonce;
+        if got < nonce {
+            return Err(Rejection::NonceTooLow { got, expected: nonce });
+        }
+        let sender = entry.sender();
+        let queue = self.view.senders.get(&sender);
+        let expected = queue.map_or(nonce, |queue| queue.next);
+        let gap = self.limits.nonce_gap;
+        if got.saturating_sub(expected) > gap {
+            return Err(Rejection::NonceGap { got, expected, gap });
+        }
+        let held = queue.and_then(|queue| queue.txs.get(&got));
+        if let Some(held) = held {
+            self.check_bump(held, entry)?;
+        }
+        let spent = queue.map_or(U256::ZERO, |queue| queue.cost);
+        let kept = spent - held.map_or(U256::ZERO, |held| held.cost);
+        let needed = kept.saturating_add(entry.cost);
+        if needed > balance {
+            return Err(Rejection::InsufficientFunds { sender, balance, needed });
+        }
+        let Some(queue) = queue else { return Ok(None) };
+        if held.is_some() || queue.txs.len() < self.limits.per_sender {
+            return Ok(None);
+        }
+        match queue.txs.get_max() {
+            Some((last, _)) if *last > got => Ok(Some(*last)),
+            _ => Err(Rejection::SenderLimit { max: self.limits.per_sender }),
+        }
+    }
+
+    /// Both caps must rise, or a replacement could cost nothing more than what it replaces.
+    fn check_bump(&self, held: &Entry, entry: &Entry) -> Result<(), Rejection> {
+        let needed = |old: u128| {
+            let bumped = U256::from(old) * U256::from(100 + self.limits.bump_percent);
+            let bumped = bumped.div_ceil(U256::from(100_u64)).saturating_to::<u128>();
+            bumped.max(old.saturating_add(1))
+        };
+        let (fee_cap_needed, tip_needed) = (needed(held.fee_cap), needed(held.tip));
+        if entry.fee_cap < fee_cap_needed || entry.tip < tip_needed {
+            return Err(Rejection::ReplacementUnderpriced {
+                fee_cap: entry.fee_cap,
+                tip: entry.tip,
+                fee_cap_needed,
+                tip_needed,
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts an admitted transaction into its queue.
+    fn place(
+        &mut self,
+        entry: Arc<Entry>,
+        account: (u64, U256),
+        displaced: Option<u64>,
+    ) -> (Added, u128) {
+        let (hash, fee_cap) = (entry.hash, entry.fee_cap);
+        let (mut replaced, mut evicted) = (None, Vec::new());
+        let promoted = self.update(entry.sender(), account, |queue| {
+            let mut delta = Delta { inserted: vec![entry.clone()], removed: Vec::new() };
+            let held = queue.insert(entry).expect("the sum of costs is within the balance");
+            replaced = held.as_ref().map(|held| held.hash);
+            delta.removed.extend(held);
+            if let Some(last) = displaced.and_then(|last| queue.remove(last)) {
+                evicted.push(last.hash);
+                delta.removed.push(last);
+            }
+            delta
+        });
+        let promoted = promoted.into_iter().filter(|tx| *tx.tx_hash() != hash).collect();
+        (Added { hash, executable: false, replaced, evicted, promoted }, fee_cap)
+    }
+
+    /// Brings one sender's queue in line with its account and with what a reorganization returned.
+    fn settle(
+        &mut self,
+        sender: Address,
+        account: (u64, U256),
+        mut returned: BTreeMap<u64, Arc<Entry>>,
+        changes: &mut Changes,
+    ) {
+        let dropped = &mut changes.dropped;
+        returned.retain(|nonce, entry| {
+            let held = self.view.senders.get(&sender).and_then(|queue| queue.txs.get(nonce));
+            let refused = if *nonce < account.0 {
+                Some("nonce too low")
+            } else if held.is_some_and(|held| self.check_bump(held, entry).is_err()) {
+                Some("replaced")
+            } else {
+                None
+            };
+            dropped.extend(refused.map(|reason| (entry.hash, reason)));
+            refused.is_none()
+        });
+        let per_sender = self.limits.per_sender;
+        let mut overflowing = Vec::new();
+        let promoted = self.update(sender, account, |queue| {
+            let mut delta = Delta::default();
+            let mut note = |entries: Vec<Arc<Entry>>, reason| {
+                dropped.extend(entries.iter().map(|entry| (entry.hash, reason)));
+                delta.removed.extend(entries);
+            };
+            note(queue.advance(account.0), "nonce too low");
+            queue.balance = account.1;
+            for entry in returned.into_values() {
+                match queue.insert(entry.clone()) {
+                    Ok(held) => {
+                        delta.inserted.push(entry);
+                        note(held.into_iter().collect(), "replaced");
+                    }
+                    Err(()) => overflowing.push((entry.hash, "insufficient funds")),
+                }
+            }
+            note(queue.afford(), "insufficient funds");
+            while queue.txs.len() > per_sender {
+                let last = queue.txs.get_max().map(|(nonce, _)| *nonce);
+                let last = last.and_then(|nonce| queue.remove(nonce));
+                note(last.into_iter().collect(), "account limit exceeded");
+            }
+            delta
+        });
+        changes.dropped.append(&mut overflowing);
+        changes.promoted.extend(promoted);
+    }
+
+    /// Evicts until the caps hold. Fails with the lowest price if what is to be kept is itself what has
+    /// to go; the pool is then in between.
+    fn shrink(&mut self, keep: Option<B256>) -> Result<Vec<B256>, u128> {
+        let mut evicted = Vec::new();
+        while self.len() > self.limits.count || self.bytes() > self.limits.bytes {
+            let victim = *self.ranks.get_min().expect("a pool over its caps is not empty");
+            let own = keep.and_then(|hash| self.rank_if_last(hash));
+            if own.is_some_and(|own| victim.price() >= own.price()) {
+                return Err(victim.fee_cap);
+            }
+            if victim.executable && !victim.local {
+                self.floor = self.floor.max(victim.fee_cap);
+            }
+            let last = self.last(victim.sender).expect("a ranked sender has transactions").hash;
+            self.drop(last);
+            evicted.push(last);
+        }
+        Ok(evicted)
+    }
+
+    /// More than three quarters full.
+    fn is_crowded(&self) -> bool {
+        self.len() > self.limits.count / 4 * 3 || self.bytes() > self.limits.bytes / 4 * 3
+    }
+
+    fn is_executable(&self, hash: B256) -> bool {
+        let entry = self.view.txs.get(&hash);
+        entry.is_some_and(|entry| {
+            self.view.senders.get(&entry.sender()).is_some_and(|queue| entry.nonce < queue.next)
+        })
+    }
+
+    fn last(&self, sender: Address) -> Option<&Arc<Entry>> {
+        self.view.senders.get(&sender)?.txs.get_max().map(|(_, entry)| entry)
+    }
+
+    fn rank_if_last(&self, hash: B256) -> Option<Rank> {
+        let sender = self.sender(hash)?;
+        self.last(sender).is_some_and(|last| last.hash == hash).then(|| self.rank(sender))?
+    }
+
+    fn rank(&self, sender: Address) -> Option<Rank> {
+        let queue = self.view.senders.get(&sender)?;
+        let (nonce, last) = queue.txs.get_max()?;
+        let (_, fee_cap, _) = self.fees.get_next(&(sender, 0, 0))?;
+        Some(Rank {
+            local: last.local,
+            executable: *nonce < queue.next,
+            fee_cap: *fee_cap,
+            crowd: Reverse(queue.txs.len()),
+            sender,
+        })
+    }
+
+    /// Changes one sender's queue and everything that is derived of it. Returns what can execute now and
+    /// could not before.
+    fn update(
+        &mut self,
+        sender: Address,
+        account: (u64, U256),
+        change: impl FnOnce(&mut Queue) -> Delta,
+    ) -> Vec<Arc<Recovered<Transaction>>> {
+        if let Some(rank) = self.rank(sender) {
+            self.ranks.remove(&rank);
+        }
+        let queue =
+            self.view.senders.entry(sender).or_insert_with(|| Queue::new(account.0, account.1));
+        let (run, executable) = (queue.nonce..queue.next, queue.executable());
+        let delta = change(queue);
+        let before = queue.txs.range(queue.nonce..queue.next.min(run.start).max(queue.nonce));
+        let after = queue.txs.range(queue.nonce.max(run.end).min(queue.next)..queue.next);
+        let promoted = before.chain(after).map(|(_, entry)| entry.tx.clone()).collect();
+        self.view.executable = self.view.executable + queue.executable() - executable;
+        if queue.txs.is_empty() {
+            self.view.senders.remove(&sender);
+        }
+        for entry in delta.inserted {
+            self.view.bytes += entry.size;
+            self.fees.insert((sender, entry.fee_cap, entry.nonce));
+            self.expiries.insert((entry.expires, entry.hash));
+            self.view.txs.insert(entry.hash, entry);
+        }
+        for entry in delta.removed {
+            self.view.bytes -= entry.size;
+            self.fees.remove(&(sender, entry.fee_cap, entry.nonce));
+            self.expiries.remove(&(entry.expires, entry.hash));
+            self.view.txs.remove(&entry.hash);
+        }
+        if let Some(rank) = self.rank(sender) {
+            self.ranks.insert(rank);
+        }
+        promoted
+    }
+}
+
+/// Reading is the snapshot's business.
+impl std::ops::Deref for Mempool {
+    type Target = PoolView;
+    fn deref(&self) -> &PoolView {
+        &self.view
+    }
+}
+
+/// Code that points to other code (EIP-7702): its account still signs transactions.
+fn is_delegation(code: &[u8]) -> bool {
+    code.len() == 23 && code.starts_with(&[0xef, 0x01, 0x00])
+}

@@ -1,0 +1,170 @@
+//! `eth_subscribe` over WebSocket: new heads, logs, pending transactions, sync status.
+
+use crate::{
+    context::Context,
+    convert,
+    failure::Failure,
+    filters::matching,
+    table::reply,
+};
+use alloy_rpc_types_eth::pubsub::{Params, PubSubSyncStatus, SubscriptionKind, SyncStatusMetadata};
+use jsonrpsee::{
+    PendingSubscriptionSink, RpcModule,
+    server::{RegisterMethodError, SubscriptionSink},
+};
+use kette_node::Event;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// Registers `eth_subscribe` and `eth_unsubscribe`.
+///
+/// # Errors
+/// If the names are taken.
+pub(crate) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
+    module.register_subscription(
+        "eth_subscribe",
+        "eth_subscription",
+        "eth_unsubscribe",
+        |params, pending, cx, _| async move { accept(params.as_str(), pending, cx).await },
+    )?;
+    Ok(())
+}
+
+async fn accept(
+    params: Option<&str>,
+    pending: PendingSubscriptionSink,
+    cx: Arc<Context>,
+) -> Result<(), String> {
+    let topic = match Topic::parse(params) {
+        Ok(topic) => topic,
+        Err(failure) => {
+            pending.reject(failure).await;
+            return Ok(());
+        }
+    };
+    // Subscribed before the client knows of it, so that nothing after its answer is missed.
+    let events = cx.node.events.subscribe();
+    let first = topic.first(&cx);
+    let Ok(sink) = pending.accept().await else { return Ok(()) };
+    if let Some(first) = first
+        && sink.send(first).await.is_err()
+    {
+        return Ok(());
+    }
+    // The node ends before its clients; they must not keep it alive.
+    drop(cx);
+    forward(topic, events, sink).await
+}
+
+async fn forward(
+    topic: Topic,
+    mut events: broadcast::Receiver<Arc<Event>>,
+    sink: SubscriptionSink,
+) -> Result<(), String> {
+    loop {
+        let event = tokio::select! {
+            () = sink.closed() => return Ok(()),
+            event = events.recv() => event,
+        };
+        match event {
+            Ok(event) => {
+                for notice in topic.notices(&event).map_err(|failure| failure.to_string())? {
+                    if sink.send(notice).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(RecvError::Lagged(_)) => {
+                return Err("subscription ended: the client reads too slowly".to_owned());
+            }
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// What a client subscribed to.
+enum Topic {
+    Heads,
+    Logs(Box<alloy_rpc_types_eth::Filter>),
+    Pending { full: bool },
+    Syncing,
+}
+
+impl Topic {
+    fn parse(params: Option<&str>) -> Result<Self, Failure> {
+        let invalid = |error: serde_json::Error| Failure::InvalidParams(error.to_string());
+        let mut values: Vec<serde_json::Value> =
+            serde_json::from_str(params.unwrap_or("[]")).map_err(invalid)?;
+        values.resize(2, serde_json::Value::Null);
+        let [kind, argument] = <[serde_json::Value; 2]>::try_from(values)
+            .map_err(|_| Failure::InvalidParams("too many arguments, want at most 2".to_owned()))?;
+        let text = kind.as_str().unwrap_or_default();
+        let kind: SubscriptionKind = text.parse().map_err(|_| unknown(text))?;
+        let argument = Params::from_json_value(argument).map_err(invalid)?;
+        Ok(match (kind, argument) {
+            (SubscriptionKind::NewHeads, _) => Self::Heads,
+            (SubscriptionKind::Logs, Params::Logs(filter)) => Self::Logs(filter),
+            (SubscriptionKind::Logs, Params::None) => Self::Logs(Box::default()),
+            (SubscriptionKind::NewPendingTransactions, Params::None) => Self::Pending { full: false },
+            (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => Self::Pending { full },
+            (SubscriptionKind::Syncing, _) => Self::Syncing,
+            (SubscriptionKind::TransactionReceipts, _) => return Err(unknown(text)),
+            _ => return Err(Failure::InvalidParams(format!("invalid argument 1 for \"{text}\""))),
+        })
+    }
+
+    /// What the client is told at once.
+    fn first(&self, cx: &Context) -> Option<Box<RawValue>> {
+        let Self::Syncing = self else { return None };
+        let status = match cx.view().status.syncing {
+            None => PubSubSyncStatus::Simple(false),
+            Some(sync) => syncing(sync.starting, sync.current, sync.highest),
+        };
+        reply(&status).ok()
+    }
+
+    fn notices(&self, event: &Event) -> Result<Vec<Box<RawValue>>, Failure> {
+        match (self, event) {
+            (Self::Heads, Event::Head { added, .. }) => added
+                .iter()
+                .map(|block| {
+                    let weight = Some(block.total_weight);
+                    reply(&convert::header(&block.block.header, weight, None))
+                })
+                .collect(),
+            (Self::Logs(criteria), Event::Head { .. }) => {
+                matching(criteria, event).iter().map(reply).collect()
+            }
+            (Self::Pending { full: false }, Event::Pending(transaction)) => {
+                Ok(vec![reply(transaction.tx_hash())?])
+            }
+            (Self::Pending { full: true }, Event::Pending(transaction)) => {
+                Ok(vec![reply(&convert::pending(transaction))?])
+            }
+            (Self::Syncing, Event::SyncProgress { number, target }) => {
+                Ok(vec![reply(&syncing(*number, *number, *target))?])
+            }
+            (Self::Syncing, Event::Synced { .. }) => {
+                Ok(vec![reply(&PubSubSyncStatus::Simple(false))?])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn unknown(kind: &str) -> Failure {
+    let shown: String = kind.chars().take(100).collect();
+    Failure::InvalidParams(format!(
+        "no \"{shown}\" subscription in eth namespace; there are newHeads, logs, newPendingTransactions, syncing"
+    ))
+}
+
+const fn syncing(starting: u64, current: u64, highest: u64) -> PubSubSyncStatus {
+    PubSubSyncStatus::Detailed(SyncStatusMetadata {
+        syncing: true,
+        starting_block: starting,
+        current_block: current,
+        highest_block: Some(highest),
+    })
+}

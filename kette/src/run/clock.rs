@@ -1,0 +1,36 @@
+//! The node's clock: wall time at start, moved on by the monotonic clock, so that it never goes back.
+
+use kette_types::Time;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Tells the time in the core's unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    start: Time,
+    started: Instant,
+}
+
+/// Wall and own time may differ this much before the wall clock is taken anew, milliseconds.
+const STEP_MS: u64 = 2_000;
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { start: wall(), started: Instant::now() }
+    }
+
+    /// Returns the time. Follows the wall clock forward when that was stepped or the machine slept.
+    pub(super) fn now(&mut self) -> Time {
+        let own = self.start + self.started.elapsed();
+        let wall = wall();
+        if wall.as_millis() > own.as_millis() + STEP_MS {
+            (self.start, self.started) = (wall, Instant::now());
+            return wall;
+        }
+        own
+    }
+}
+
+fn wall() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,205 @@
+//! The node's loop: the only place where time, messages, jobs and questions meet.
+//!
+//! One turn takes what is waiting, asks the core, writes all records in one transaction, shows the new
+//! snapshot and then performs the other outputs in order. So whatever leaves the node is durable before.
+
+use super::{clock::Clock, network::NetworkLink, workers::Workers};
+use anyhow::Context as _;
+use kette_chain::Record;
+use kette_consensus::{JobId, JobResult};
+use kette_node::{CommandError, Event, Input, Node, Output, Reply, Ticket, View};
+use kette_rpc::handle::{Ask, Question};
+use kette_store::{Reader, Store};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// Inputs taken in one turn: their records share one transaction.
+const INPUTS_PER_TURN: usize = 256;
+/// The snapshot is renewed at least this often, for ages and rates.
+const VIEW_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything the loop performs with.
+pub(super) struct Driver {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) network: NetworkLink,
+    pub(super) workers: Workers,
+    pub(super) done: mpsc::UnboundedReceiver<(JobId, JobResult)>,
+    pub(super) questions: mpsc::Receiver<Question>,
+    pub(super) view: watch::Sender<Arc<View>>,
+    pub(super) events: broadcast::Sender<Arc<Event>>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) asked: HashMap<Ticket, oneshot::Sender<Result<Reply, CommandError>>>,
+    pub(super) next_ticket: Ticket,
+    pub(super) crash: CrashPoint,
+}
+
+impl Driver {
+    /// Runs until told to stop, then writes what is left and closes the store.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let outputs = self.node.handle(now, Input::Start);
+        self.perform(outputs)?;
+        loop {
+            let now = self.clock.now();
+            let wait = match self.node.deadline() {
+                Some(due) => due.since(now).min(VIEW_EVERY),
+                None => VIEW_EVERY,
+            };
+            let mut inputs = Vec::new();
+            tokio::select! {
+                biased;
+                _ = self.stop.changed() => break,
+                Some(event) = self.network.next() => inputs.extend(event),
+                Some((id, result)) = self.done.recv() => inputs.push(self.finished(id, result)),
+                Some(question) = self.questions.recv() => inputs.push(self.question(question)),
+                () = tokio::time::sleep(wait) => inputs.push(Input::Tick),
+            }
+            self.gather(&mut inputs);
+            let mut outputs = Vec::new();
+            for input in inputs {
+                let now = self.clock.now();
+                outputs.extend(self.node.handle(now, input));
+            }
+            self.perform(outputs)?;
+        }
+        self.shut_down().await
+    }
+
+    /// Takes what else is waiting, so that one write serves many inputs.
+    fn gather(&mut self, inputs: &mut Vec<Input>) {
+        while inputs.len() < INPUTS_PER_TURN {
+            if let Some(event) = self.network.try_next() {
+                inputs.extend(event);
+            } else if let Ok((id, result)) = self.done.try_recv() {
+                inputs.push(self.finished(id, result));
+            } else if let Ok(question) = self.questions.try_recv() {
+                inputs.push(self.question(question));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn finished(&mut self, id: JobId, result: JobResult) -> Input {
+        self.workers.finished(id);
+        Input::Done(id, result)
+    }
+
+    fn question(&mut self, (ask, answer): Question) -> Input {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.asked.insert(ticket, answer);
+        match ask {
+            Ask::Transaction(transaction) => Input::Submit(ticket, *transaction),
+            Ask::Block(block) => Input::SubmitBlock(ticket, block),
+            Ask::Command(command) => Input::Command(ticket, command),
+        }
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>) -> anyhow::Result<()> {
+        let (records, rest) = split(outputs);
+        if !records.is_empty() {
+            self.crash.before();
+            self.store.write(&records).context("the store could not write; the node stops")?;
+            self.crash.after();
+        }
+        let now = self.clock.now();
+        self.view.send_replace(Arc::new(self.node.view(now)));
+        for output in rest {
+            self.perform_one(output);
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, output: Output) {
+        match output {
+            Output::Persist(_) => unreachable!("records were split off and written"),
+            Output::Send(peers, message) => self.network.send(&peers, &message),
+            Output::Serve(peer, request) => self.network.serve(&self.reader, peer, request),
+            Output::Dial(address) => self.network.dial(address),
+            Output::Disconnect(peer, reason) => self.network.disconnect(peer, reason),
+            Output::Start(id, job) => self.workers.start(id, job),
+            Output::Cancel(id) => self.workers.cancel(id),
+            Output::Reply(ticket, result) => {
+                if let Some(answer) = self.asked.remove(&ticket) {
+                    // The client may have gone away.
+                    let _ = answer.send(result);
+                }
+            }
+            Output::Event(event) => {
+                super::node::log_event(&event);
+                // No subscriber is not an error.
+                let _ = self.events.send(Arc::new(event));
+            }
+        }
+    }
+
+    async fn shut_down(mut self) -> anyhow::Result<()> {
+        let outputs = self.node.stop();
+        self.perform(outputs)?;
+        self.network.shut_down().await;
+        self.store.close().context("closing the store")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Splits records from what follows them. Writing records earlier than ordered is always safe: nothing
+/// that waits for them acts before.
+fn split(outputs: Vec<Output>) -> (Vec<Record>, Vec<Output>) {
+    let mut records = Vec::new();
+    let mut rest = Vec::new();
+    for output in outputs {
+        match output {
+            Output::Persist(batch) => records.extend(batch),
+            other => rest.push(other),
+        }
+    }
+    (records, rest)
+}
+
+/// Ends the process at a chosen write, as a power cut would: for the tests that sweep over all of them.
+/// Exists only in builds with debug assertions.
+#[derive(Debug, Default)]
+pub(super) struct CrashPoint {
+    #[cfg(debug_assertions)]
+    at: Option<(u64, bool)>,
+    #[cfg(debug_assertions)]
+    writes: u64,
+}
+
+impl CrashPoint {
+    /// Reads `KETTE_CRASH_AT=N:before|after`.
+    pub(super) fn from_env() -> Self {
+        #[cfg(debug_assertions)]
+        {
+            let at = std::env::var("KETTE_CRASH_AT").ok().and_then(|text| {
+                let (number, side) = text.split_once(':')?;
+                Some((number.parse().ok()?, side == "before"))
+            });
+            Self { at, writes: 0 }
+        }
+        #[cfg(not(debug_assertions))]
+        Self::default()
+    }
+
+    fn before(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.writes += 1;
+            if self.at == Some((self.writes, true)) {
+                std::process::abort();
+            }
+        }
+    }
+
+    fn after(&self) {
+        #[cfg(debug_assertions)]
+        if self.at == Some((self.writes, false)) {
+            std::process::abort();
+        }
+    }
+}

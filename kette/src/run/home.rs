@@ -1,0 +1,142 @@
+//! A node's directory: what lies where, and keys that only their owner may read.
+
+use anyhow::{Context as _, bail};
+use kette_types::ChainSpec;
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// A node's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+    database: Option<PathBuf>,
+}
+
+impl Home {
+    /// Names a directory; nothing is created.
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path, database: None }
+    }
+
+    /// Keeps the database in another place.
+    pub fn with_database(mut self, database: PathBuf) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where the chain's genesis file lies.
+    pub fn genesis(&self) -> PathBuf {
+        self.path.join("genesis.json")
+    }
+
+    /// Returns where the node's identity lies: an ed25519 secret key, 64 hexadecimal digits.
+    pub fn node_key(&self) -> PathBuf {
+        self.path.join("node.key")
+    }
+
+    /// Returns where the settings file lies.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// Returns where the database lies.
+    pub fn database(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.path.join("node.sqlite"))
+    }
+
+    /// Returns where account keys lie, as Web3 keystore files.
+    pub fn keystore(&self) -> PathBuf {
+        self.path.join("keystore")
+    }
+
+    /// Creates the directory.
+    ///
+    /// # Errors
+    /// If it cannot be created or written.
+    pub fn create(&self) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.path)
+            .with_context(|| format!("cannot create the home directory {}", self.path.display()))
+    }
+
+    /// Reads the genesis file.
+    ///
+    /// # Errors
+    /// If there is none or it cannot be used; says which command makes one.
+    pub fn load_genesis(&self) -> anyhow::Result<ChainSpec> {
+        let path = self.genesis();
+        if !path.exists() {
+            bail!(
+                "no genesis file at {}: run `kette init --home {}` first, or name one with --genesis",
+                path.display(),
+                self.path.display()
+            );
+        }
+        read_genesis(&path)
+    }
+
+    /// Reads the node's key, making one if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no key, or others may read it.
+    pub fn load_or_make_node_key(&self) -> anyhow::Result<[u8; 32]> {
+        let path = self.node_key();
+        if path.exists() {
+            return read_secret(&path);
+        }
+        let secret: [u8; 32] = rand::random();
+        write_secret(&path, &secret)?;
+        Ok(secret)
+    }
+}
+
+/// Reads a genesis file.
+///
+/// # Errors
+/// If it cannot be read or used.
+pub fn read_genesis(path: &Path) -> anyhow::Result<ChainSpec> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the genesis file {}", path.display()))?;
+    ChainSpec::from_json(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// Writes a secret key to a new file with mode 0600.
+///
+/// # Errors
+/// If the file exists or cannot be written.
+pub fn write_secret(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot create the key file {}", path.display()))?;
+    writeln!(file, "{}", alloy_primitives::hex::encode(secret))?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Reads a secret key.
+///
+/// # Errors
+/// If the file cannot be read, is no key, or is readable by others.
+pub fn read_secret(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let shown = path.display();
+    let mode = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("the key file {shown} is readable by others (mode {:o}): run `chmod 600 {shown}`", mode & 0o777);
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut secret = [0; 32];
+    alloy_primitives::hex::decode_to_slice(text.trim(), &mut secret)
+        .map_err(|_| anyhow::anyhow!("{shown} is no key file: expected 64 hexadecimal digits"))?;
+    Ok(secret)
+}

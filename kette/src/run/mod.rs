@@ -1,0 +1,13 @@
+//! A running node: the core machine with its store, its network, its workers and its RPC.
+//!
+//! The only place where inputs meet in one loop ([`driver`]); nothing here decides.
+
+mod clock;
+mod driver;
+pub mod home;
+mod network;
+mod node;
+mod throttle;
+mod workers;
+
+pub use node::{Settings, run};

@@ -1,0 +1,137 @@
+//! Between the core's words and the network's: sessions in, messages out, stored blocks served on the side.
+
+use kette_network::{Network, NetworkEvent, SendError};
+use kette_node::Input;
+use kette_rpc::{NetworkControl, Traffic};
+use kette_store::Reader;
+use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Requests of peers that are answered from the store at once; more wait in the peers' streams.
+const SERVING_MAX: usize = 4;
+/// Requests that wait for a turn; more are dropped and asked again by their senders.
+const SERVE_QUEUE_MAX: usize = 256;
+
+/// The loop's end of the network.
+pub(super) struct NetworkLink {
+    network: Network,
+    events: mpsc::Receiver<NetworkEvent>,
+    serving: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl NetworkLink {
+    pub(super) fn new(network: Network, events: mpsc::Receiver<NetworkEvent>) -> Self {
+        Self {
+            network,
+            events,
+            serving: Arc::new(Semaphore::new(SERVING_MAX)),
+            waiting: Arc::new(Semaphore::new(SERVE_QUEUE_MAX)),
+        }
+    }
+
+    /// Waits for the next event; `Some(None)` is one that the core does not need to know.
+    pub(super) async fn next(&mut self) -> Option<Option<Input>> {
+        self.events.recv().await.map(to_input)
+    }
+
+    pub(super) fn try_next(&mut self) -> Option<Option<Input>> {
+        self.events.try_recv().ok().map(to_input)
+    }
+
+    pub(super) fn send(&self, peers: &[PeerId], message: &Arc<Message>) {
+        for (peer, error) in self.network.broadcast(peers, message) {
+            if let SendError::Overflow(lane) = error {
+                tracing::warn!(%peer, lane = lane.name(), "peer reads too slowly");
+                self.network.disconnect(peer, DisconnectReason::TooSlow);
+            }
+        }
+    }
+
+    /// Answers a request from the store, outside of the loop.
+    pub(super) fn serve(&self, reader: &Reader, peer: PeerId, request: Message) {
+        let Ok(place) = self.waiting.clone().try_acquire_owned() else {
+            tracing::debug!(%peer, "too many requests wait; dropped one");
+            return;
+        };
+        let (reader, network) = (reader.clone(), self.network.clone());
+        let serving = self.serving.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let Ok(_turn) = serving.acquire().await else { return };
+            let answer =
+                tokio::task::spawn_blocking(move || kette_node::serve(&reader, &request)).await;
+            match answer {
+                Ok(Ok(Some(message))) => {
+                    if let Err(SendError::Overflow(_)) = network.send(peer, Arc::new(message)) {
+                        network.disconnect(peer, DisconnectReason::TooSlow);
+                    }
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "cannot serve a peer"),
+                Err(error) => tracing::error!(%error, "serving a peer failed"),
+            }
+        });
+    }
+
+    pub(super) fn dial(&self, address: PeerAddress) {
+        self.network.dial(address);
+    }
+
+    pub(super) fn disconnect(&self, peer: PeerId, reason: DisconnectReason) {
+        self.network.disconnect(peer, reason);
+    }
+
+    pub(super) async fn shut_down(self) {
+        self.network.shutdown().await;
+    }
+}
+
+fn to_input(event: NetworkEvent) -> Option<Input> {
+    Some(match event {
+        NetworkEvent::Connected { peer, address, direction } => {
+            Input::Connected { peer, address, direction }
+        }
+        NetworkEvent::Disconnected { peer, reason } => Input::Disconnected { peer, reason },
+        NetworkEvent::DialFailed { address, error } => {
+            tracing::debug!(%address, %error, "dial failed");
+            Input::DialFailed { address }
+        }
+        NetworkEvent::Message { peer, message, .. } => Input::Message(peer, message),
+        NetworkEvent::Malformed { peer, lane, error } => Input::Malformed(peer, lane, error),
+        NetworkEvent::Discovered(addresses) => Input::Discovered(addresses),
+        NetworkEvent::Listening(address) => {
+            tracing::info!(%address, "listening for peers");
+            return None;
+        }
+    })
+}
+
+/// What RPC and metrics may see and switch of the network.
+#[derive(Debug)]
+pub(super) struct Control(Network);
+
+impl Control {
+    pub(super) const fn new(network: Network) -> Self {
+        Self(network)
+    }
+}
+
+impl NetworkControl for Control {
+    fn stats_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.0.stats()).unwrap_or_default()
+    }
+
+    fn traffic(&self) -> Traffic {
+        todo!()
+    }
+
+    fn set_cut(&self, peers: Vec<PeerId>) {
+        self.0.set_cut(peers.into_iter().collect());
+    }
+
+    fn cut(&self) -> Vec<PeerId> {
+        self.0.cut().into_iter().collect()
+    }
+}

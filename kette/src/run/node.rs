@@ -1,0 +1,276 @@
+//! Puts a node together: store, core, network, workers, RPC; and takes it apart again.
+
+use super::{
+    clock::Clock,
+    driver::{CrashPoint, Driver},
+    home::Home,
+    network::NetworkLink,
+    workers::Workers,
+};
+use anyhow::Context as _;
+use kette_node::{Event, Node, peers};
+use kette_rpc::handle::NodeHandle;
+use kette_store::{Store, StoreOptions};
+use kette_types::{
+    Address, ChainSpec, PeerAddress, PeerId, Transport,
+    spec::NetworkKind,
+};
+use std::{
+    collections::BTreeSet,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// What a node is started with, all sources merged.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Keys, genesis, database.
+    pub home: Home,
+    /// The chain.
+    pub spec: Arc<ChainSpec>,
+    /// Where peers connect; port 0 lets the system choose.
+    pub p2p: SocketAddr,
+    /// Offers and dials QUIC as well.
+    pub quic: bool,
+    /// Where clients connect; `None` serves none.
+    pub rpc: Option<SocketAddr>,
+    /// Configured peers, dialled first and for ever.
+    pub peers: Vec<PeerAddress>,
+    /// Peer exchange and Kademlia.
+    pub discovery: bool,
+    /// Only these peers, if given.
+    pub allow: Option<BTreeSet<PeerId>>,
+    /// Sessions at most.
+    pub max_peers: usize,
+    /// Sessions we open by ourselves.
+    pub outbound: usize,
+    /// Name for people.
+    pub moniker: String,
+    /// Region label.
+    pub region: String,
+    /// Produces blocks.
+    pub mining: bool,
+    /// Produces a block when transactions wait.
+    pub on_demand: bool,
+    /// Worker threads for production.
+    pub threads: u32,
+    /// Hashes per second at most.
+    pub mine_rate: Option<u64>,
+    /// Who is paid.
+    pub beneficiary: Address,
+    /// Keeps all states.
+    pub archive: bool,
+}
+
+/// Questions of clients that wait for the loop.
+const QUESTIONS_MAX: usize = 4_096;
+/// Facts that a slow subscriber may lag behind.
+const EVENTS_MAX: usize = 4_096;
+
+/// Runs a node until `stop` says so.
+///
+/// # Errors
+/// If something needed is missing, damaged or taken; the text says what to do.
+pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    settings.home.create()?;
+    let secret = settings.home.load_or_make_node_key()?;
+    let me = kette_network::peer_id(&secret);
+    let (genesis, state) = kette_ledger::genesis(&settings.spec)?;
+    let accounts = settings.spec.genesis.alloc.keys().copied();
+    let genesis_commit = state.commit(&kette_ledger::State::empty(), &mut accounts.into_iter())?;
+    let options = StoreOptions { archive: settings.archive, ..StoreOptions::default() };
+    let (store, reader, restored) = Store::open(
+        &settings.home.database(),
+        &options,
+        (&genesis, &genesis_commit, settings.spec.chain_id()),
+    )?;
+    let mut clock = Clock::new();
+    let kind = settings.spec.kette.as_ref().map_or(NetworkKind::Local, |kette| kette.network);
+
+    let (network, events) = kette_network::start(network_config(&settings, secret, &genesis, kind))
+        .await
+        .context("starting the network")?;
+    let listen = listen_address(&settings, &network, me);
+    let config = kette_node::Config {
+        peers: peer_config(&settings, me, listen, &genesis, kind),
+        local: kette_consensus::Local {
+            beneficiary: settings.beneficiary,
+            mining: settings.mining,
+            on_demand: settings.on_demand,
+            threads: settings.threads,
+            mine_rate: settings.mine_rate,
+            seed: rand::random(),
+        },
+        pool: kette_node::mempool::Limits::default(),
+        archive: settings.archive,
+    };
+    let started = std::time::Instant::now();
+    let node =
+        Node::restore(settings.spec.clone(), config, Arc::new(reader.clone()), clock.now(), restored)?;
+    let head = node.tree().head();
+    tracing::info!(
+        height = head.number,
+        hash = %head.hash(),
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "chain restored"
+    );
+
+    let (view, view_reader) = watch::channel(Arc::new(node.view(clock.now())));
+    let (events_sender, _) = broadcast::channel(EVENTS_MAX);
+    let (questions_sender, questions) = mpsc::channel(QUESTIONS_MAX);
+    let (done_sender, done) = mpsc::unbounded_channel();
+    let handle =
+        NodeHandle { view: view_reader, questions: questions_sender, events: events_sender.clone() };
+    let rpc = match settings.rpc {
+        None => None,
+        Some(listen) => {
+            let sources = kette_rpc::Sources {
+                node: handle,
+                reader: reader.clone(),
+                rules: node.rules().clone(),
+                spec: settings.spec.clone(),
+                network: Arc::new(super::network::Control::new(network.clone())),
+            };
+            let (address, server) =
+                kette_rpc::serve(kette_rpc::Config::new(listen), sources).await?;
+            tracing::info!(%address, "serving JSON-RPC over HTTP and WebSocket");
+            Some(server)
+        }
+    };
+    announce_start(&settings, me, &network);
+
+    let driver = Driver {
+        node,
+        clock,
+        store,
+        reader,
+        network: NetworkLink::new(network, events),
+        workers: Workers::new(done_sender),
+        done,
+        questions,
+        view,
+        events: events_sender,
+        stop,
+        asked: HashMap::new(),
+        next_ticket: 0,
+        crash: CrashPoint::from_env(),
+    };
+    let result = driver.run().await;
+    if let Some(server) = rpc {
+        server.stop();
+    }
+    result
+}
+
+fn network_config(
+    settings: &Settings,
+    secret: [u8; 32],
+    genesis: &kette_types::SealedHeader,
+    kind: NetworkKind,
+) -> kette_network::Config {
+    kette_network::Config {
+        secret,
+        listen: vec![settings.p2p],
+        quic: settings.quic,
+        genesis: genesis.hash(),
+        kademlia: settings.discovery,
+        public: kind == NetworkKind::Public,
+        sessions_max: settings.max_peers,
+        ..kette_network::Config::default()
+    }
+}
+
+fn listen_address(
+    settings: &Settings,
+    network: &kette_network::Network,
+    me: PeerId,
+) -> PeerAddress {
+    let port = network
+        .listen_addresses()
+        .into_iter()
+        .find(|address| address.transport == Transport::Tcp)
+        .map_or(settings.p2p.port(), |address| address.socket.port());
+    PeerAddress::tcp(SocketAddr::new(settings.p2p.ip(), port)).with_peer(me)
+}
+
+fn peer_config(
+    settings: &Settings,
+    me: PeerId,
+    listen: PeerAddress,
+    genesis: &kette_types::SealedHeader,
+    kind: NetworkKind,
+) -> peers::Config {
+    peers::Config {
+        listen,
+        agent: concat!("kette/", env!("CARGO_PKG_VERSION")).to_owned(),
+        moniker: settings.moniker.clone(),
+        region: settings.region.clone(),
+        configured: settings.peers.clone(),
+        discovery: settings.discovery,
+        outbound_target: settings.outbound,
+        sessions_max: settings.max_peers,
+        allow: settings.allow.clone(),
+        ..peers::Config::new(
+            me,
+            settings.spec.chain_id(),
+            genesis.hash(),
+            settings.spec.rules_hash(),
+            kind,
+            rand::random(),
+        )
+    }
+}
+
+fn announce_start(settings: &Settings, me: PeerId, network: &kette_network::Network) {
+    let engine = settings.spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
+    tracing::info!(
+        peer_id = %me,
+        moniker = %settings.moniker,
+        engine,
+        chain_id = settings.spec.chain_id(),
+        mining = settings.mining,
+        addresses = ?network.listen_addresses(),
+        "node started"
+    );
+    let exposed = |ip: IpAddr| !ip.is_loopback();
+    if settings.rpc.is_some_and(|rpc| exposed(rpc.ip())) {
+        tracing::warn!("the RPC port is open to other machines and has no password");
+    }
+}
+
+/// Writes a fact to the log.
+pub(super) fn log_event(event: &Event) {
+    match event {
+        Event::Head { removed, added, depth } => {
+            let Some(head) = added.last() else { return };
+            let (number, hash) = (head.number(), head.hash());
+            let transactions = head.block.body.transactions.len();
+            if *depth > 0 {
+                tracing::info!(number, %hash, depth, removed = removed.len(), added = added.len(), "fork resolved: new head after a reorganization");
+            } else {
+                tracing::info!(number, %hash, transactions, "new head");
+            }
+        }
+        Event::Finalized { number, hash } => tracing::debug!(number, %hash, "block final"),
+        Event::SideBlock { number, hash } => tracing::info!(number, %hash, "fork: side block"),
+        Event::Produced { number, hash } => tracing::info!(number, %hash, "block produced"),
+        Event::InvalidBlock { hash, reason, peer } => {
+            tracing::warn!(%hash, reason, peer = peer.map(|p| p.short()), "invalid block");
+        }
+        Event::Pending(_) | Event::Dropped { .. } => {}
+        Event::PeerUp { peer, address, direction, moniker, handshake_ms } => {
+            tracing::info!(peer = %peer.short(), %address, ?direction, moniker, handshake_ms, "peer connected");
+        }
+        Event::PeerDown { peer, reason } => {
+            tracing::info!(peer = %peer.short(), %reason, "peer disconnected");
+        }
+        Event::PeerFault { peer, fault, score } => {
+            tracing::warn!(peer = %peer.short(), %fault, score, "peer fault");
+        }
+        Event::SyncProgress { number, target } => tracing::info!(number, target, "syncing"),
+        Event::Synced { number } => tracing::info!(number, "synced to tip"),
+        Event::Alarm(text) => tracing::warn!(alarm = %text, "alarm"),
+    }
+}
