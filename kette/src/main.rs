@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod commands;
 mod presets;
+mod replay;
 mod run;
 mod telemetry;
 mod testnet;

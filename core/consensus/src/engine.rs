@@ -72,7 +72,7 @@ pub enum Output {
         attributes: kette_ledger::Attributes,
     },
     /// The template with this header (but for the seal's fields) is sealed: attach and announce it.
-    Publish(SealedHeader),
+    Publish(Box<SealedHeader>),
     /// Send to all peers on the consensus lane.
     Gossip(Bytes),
     /// Send to one peer on the consensus lane.

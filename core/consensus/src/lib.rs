@@ -7,5 +7,7 @@ pub mod engine;
 pub mod job;
 pub mod pow;
 
-pub use engine::{Command, CommandError, Engine, Input, Local, Output, SealError, Status, build};
+pub use engine::{
+    Command, CommandError, Engine, Input, Local, NoEngine, Output, SealError, Status, build,
+};
 pub use job::{Job, JobId, JobResult};

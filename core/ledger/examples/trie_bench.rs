@@ -1,6 +1,10 @@
 //! Measures the state: 10,000 changed accounts among 100,000, in memory and opened from rows.
 
-#![allow(clippy::print_stdout, reason = "it prints what it measured")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it measures time and prints it"
+)]
 
 use alloy_primitives::{Address, U256, keccak256};
 use kette_ledger::{AccountChange, MemoryNodes, State, StateChanges};
@@ -19,7 +23,11 @@ fn main() {
         base.commit(&empty, &mut all.accounts.keys().copied()).expect("memory does not fail")
     });
     nodes.apply(&commit);
-    println!("{} rows; about {} bytes per account", commit.nodes.len(), base.loaded_bytes() / 100_000);
+    println!(
+        "{} rows; about {} bytes per account",
+        commit.nodes.len(),
+        base.loaded_bytes() / 100_000
+    );
 
     let mut state = base.clone();
     let mut best = f64::MAX;
@@ -32,9 +40,8 @@ fn main() {
     }
     println!("apply 10,000 changes with root, best of {ROUNDS}: {best:.1} ms");
     let some = changes((0..CHANGED).map(|n| n * 10), 99);
-    let next = timed("apply 10,000 changes with root, nothing loaded", || {
-        applied(&base.unload(), &some)
-    });
+    let next =
+        timed("apply 10,000 changes with root, nothing loaded", || applied(&base.unload(), &some));
     timed("commit 10,000 changes", || {
         next.commit(&base, &mut some.accounts.keys().copied()).expect("memory does not fail")
     });

@@ -115,19 +115,19 @@ fn account_change(account: BundleAccount, state_clear: bool) -> Option<Option<Ac
     let storage: BTreeMap<U256, U256> = account
         .storage
         .into_iter()
-        .filter(|(_, slot)| {
-            if storage_wiped { !slot.present_value.is_zero() } else { slot.is_changed() }
-        })
+        .filter(
+            |(_, slot)| {
+                if storage_wiped { !slot.present_value.is_zero() } else { slot.is_changed() }
+            },
+        )
         .map(|(key, slot)| (key, slot.present_value))
         .collect();
     let changed = storage_wiped || info_changed || !storage.is_empty();
-    changed.then(|| {
-        Some(AccountChange {
-            nonce: info.nonce,
-            balance: info.balance,
-            code_hash: info.code_hash,
-            storage_wiped,
-            storage,
-        })
-    })
+    changed.then_some(Some(AccountChange {
+        nonce: info.nonce,
+        balance: info.balance,
+        code_hash: info.code_hash,
+        storage_wiped,
+        storage,
+    }))
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::RwLock};
 
 /// Address of one trie node on disk: which trie, where in it, which version.
 ///
-/// The hash makes a version immutable; owner and path make it unique to one place, so that equal subtrees
-/// of two accounts never share a row and pruning needs no reference counts.
+/// The hash makes a version immutable; owner and path make it unique to one place, so that equal
+/// subtrees of two accounts never share a row and pruning needs no reference counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeKey {
     /// keccak256(address) of a storage trie's owner; `None` for the account trie.

@@ -35,7 +35,8 @@ fn log_units(argument: u64) -> U256 {
 /// With `argument = 2^k * m` and `1 <= m < 2`, `ln(argument) = k ln(2) + 2 artanh((m - 1) / (m + 1))`.
 fn ln(argument: u64) -> U256 {
     let exponent = argument.ilog2();
-    let (mantissa, one) = (U256::from(argument), U256::from(1) << usize::try_from(exponent).expect("at most 63"));
+    let (mantissa, one) =
+        (U256::from(argument), U256::from(1) << usize::try_from(exponent).expect("at most 63"));
     let fraction = ((mantissa - one) << FRACTION_BITS) / (mantissa + one);
     let third = (U256::from(1) << FRACTION_BITS) / U256::from(3);
     ((artanh(third) * U256::from(exponent)) + artanh(fraction)) << 1
@@ -91,10 +92,9 @@ mod tests {
         // ln 2 (OEIS A002162) and ln 10 (OEIS A002392), 30 decimals.
         let ten = U256::from(10);
         let scale = ten.pow(U256::from(30));
-        for (argument, digits) in [
-            (2, "693147180559945309417232121458"),
-            (10, "2302585092994045684017991454684"),
-        ] {
+        for (argument, digits) in
+            [(2, "693147180559945309417232121458"), (10, "2302585092994045684017991454684")]
+        {
             let got = (ln(argument) * scale) >> FRACTION_BITS;
             assert_eq!(got.to_string(), digits);
         }

@@ -82,8 +82,9 @@ impl EthereumHardforks for Rules {
         let block = |number: Option<u64>| {
             number.or(absent).map_or(ForkCondition::Never, ForkCondition::Block)
         };
-        let time =
-            |time: Option<u64>| time.or(absent).map_or(ForkCondition::Never, ForkCondition::Timestamp);
+        let time = |time: Option<u64>| {
+            time.or(absent).map_or(ForkCondition::Never, ForkCondition::Timestamp)
+        };
         let later = |time: Option<u64>| time.map_or(ForkCondition::Never, ForkCondition::Timestamp);
         match fork {
             Fork::Frontier => ForkCondition::ZERO_BLOCK,

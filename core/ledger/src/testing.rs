@@ -1,7 +1,8 @@
 //! A small chain for tests: accounts with keys, signed transactions, blocks built and executed again.
 
 use crate::{
-    Attributes, BlockError, Built, Executed, Rules, State, build, execute, genesis, recover, senders,
+    Attributes, BlockError, Built, Executed, Rules, State, build, execute, genesis, recover,
+    senders,
 };
 use alloy_consensus::{
     SignableTransaction, TxEip1559, TxLegacy,
@@ -61,7 +62,8 @@ pub(crate) fn spec(kette: &serde_json::Value, extra: &serde_json::Value) -> Chai
 
 fn merge(into: &mut serde_json::Value, from: &serde_json::Value) {
     for (key, value) in from.as_object().into_iter().flatten() {
-        if value.is_object() && into.get(key).is_some_and(serde_json::Value::is_object) {
+        let whole = key == "reward";
+        if !whole && value.is_object() && into.get(key).is_some_and(serde_json::Value::is_object) {
             merge(&mut into[key], value);
         } else if value.is_null() {
             into.as_object_mut().expect("an object is merged into an object").remove(key);
@@ -217,7 +219,8 @@ pub(crate) fn dynamic(nonce: u64, to: TxKind, value: u128, input: impl Into<Byte
 
 /// A transfer by the n-th key.
 pub(crate) fn transfer(n: u8, nonce: u64, to: Address, value: u128) -> Transaction {
-    let transaction = TxEip1559 { gas_limit: 21_000, ..dynamic(nonce, to.into(), value, Bytes::new()) };
+    let transaction =
+        TxEip1559 { gas_limit: 21_000, ..dynamic(nonce, to.into(), value, Bytes::new()) };
     sign(&key(n), transaction)
 }
 

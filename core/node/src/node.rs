@@ -101,9 +101,12 @@ pub(crate) enum Purpose {
 /// The last durable state and what changed since.
 pub(crate) struct Checkpoint {
     pub(crate) number: u64,
+    pub(crate) hash: B256,
+    /// Highest canonical number whose changes are in `changed`.
+    pub(crate) noted: u64,
     pub(crate) state: State,
     pub(crate) at: Time,
-    /// Addresses changed by final blocks above it.
+    /// Every address that may differ between its state and that of block `noted`.
     pub(crate) changed: BTreeSet<Address>,
 }
 
@@ -134,6 +137,8 @@ impl Node {
         let root = checkpoint_block(&reader, hash, restored.checkpoint_weight)?;
         let checkpoint = Checkpoint {
             number,
+            hash,
+            noted: number,
             state: root.state.clone(),
             at: now,
             changed: BTreeSet::new(),
@@ -513,8 +518,11 @@ fn extend_down(
     Ok(())
 }
 
-/// The state of blocks that were written stays readable this far below the head (as geth's 128).
-pub(crate) const STATES_KEPT: u64 = 128;
+/// Returns how far below the newest checkpoint states stay readable: as geth's 128, and beyond what a
+/// reorganization may need.
+pub(crate) fn states_kept(spec: &ChainSpec) -> u64 {
+    (reorg_limit(spec) + 32).max(128)
+}
 
 /// Marks records that a view needs first.
 pub(crate) fn final_record(number: u64, hash: B256, justification: kette_types::Bytes) -> Record {

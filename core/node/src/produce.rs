@@ -3,7 +3,7 @@
 use crate::{
     Event, Node, Output,
     import::Ancestors,
-    node::{STATES_KEPT, final_record, reorg_limit},
+    node::{final_record, reorg_limit, states_kept},
     outbox::Outbox,
 };
 use kette_chain::{ExecutedBlock, Record, Reorg};
@@ -97,7 +97,7 @@ impl Node {
                 let header = self.propose(parent, &attributes, out)?;
                 return Some(Input::Template(Box::new(header)));
             }
-            E::Publish(header) => self.publish(now, header, out),
+            E::Publish(header) => self.publish(now, *header, out),
             E::Gossip(bytes) => {
                 let peers: Vec<PeerId> = self.peers.ready().collect();
                 if !peers.is_empty() {
@@ -209,6 +209,7 @@ impl Node {
         let Some(plan) = self.tree.plan(hash) else { return };
         let removed = self.whole(&plan.removed);
         let final_before = self.tree.finalized();
+        self.note_reorg(plan.keep, &removed);
         let reorg = self.tree.set_head(hash);
         let added = self.whole(&reorg.added);
         out.record(Record::Canonical { keep: reorg.keep, added: reorg.added.clone() });
@@ -347,19 +348,30 @@ impl Node {
 
     /// Collects the addresses that newly final blocks changed, for the next checkpoint.
     pub(crate) fn note_changed(&mut self, up_to: u64) {
-        let from = self.tree.finalized().0.max(self.checkpoint.number);
-        for number in from + 1..=up_to {
+        for number in self.checkpoint.noted + 1..=up_to {
             let hash = self.tree.canonical(number).ok().flatten();
             if let Some(block) = hash.and_then(|hash| self.whole_block(hash)) {
                 self.checkpoint.changed.extend(block.changed.iter().copied());
             }
         }
+        self.checkpoint.noted = self.checkpoint.noted.max(up_to);
+    }
+
+    /// A reorganization went below what is noted: what the replaced blocks changed may differ as well.
+    fn note_reorg(&mut self, keep: u64, removed: &[Arc<ExecutedBlock>]) {
+        if keep >= self.checkpoint.noted {
+            return;
+        }
+        for block in removed.iter().filter(|block| block.number() <= self.checkpoint.noted) {
+            self.checkpoint.changed.extend(block.changed.iter().copied());
+        }
+        self.checkpoint.noted = keep;
     }
 
     /// Makes the newest final state durable if enough changed since the last one.
     pub(crate) fn make_checkpoint(&mut self, now: Time, force: bool, out: &mut Outbox) {
         let (number, hash) = self.tree.finalized();
-        if number == self.checkpoint.number {
+        if hash == self.checkpoint.hash {
             return;
         }
         let bytes = self.tree.head_block().state.loaded_bytes();
@@ -379,10 +391,12 @@ impl Node {
         match state.commit(&self.checkpoint.state, &mut changed.into_iter()) {
             Ok(commit) => {
                 out.record(Record::Checkpoint { number, hash, commit: Arc::new(commit) });
-                if !self.config.archive && number > STATES_KEPT {
-                    out.record(Record::PruneStates { below: number - STATES_KEPT });
+                let kept = states_kept(&self.spec);
+                if !self.config.archive && number > kept {
+                    out.record(Record::PruneStates { below: number - kept });
                 }
                 self.checkpoint.number = number;
+                self.checkpoint.hash = hash;
                 self.checkpoint.state = state;
                 self.checkpoint.at = now;
             }

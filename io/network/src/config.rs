@@ -59,7 +59,7 @@ impl Config {
         format!("/kette/{a:02x}{b:02x}{c:02x}{d:02x}")
     }
 
-    /// Returns whether libp2p's `peer` may be named to the outside.
+    /// Returns the node's own identity.
     pub(crate) fn identity(&self) -> PeerId {
         crate::peer_id(&self.secret)
     }
@@ -92,6 +92,8 @@ pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(3);
 /// Time that queued control frames get before a session is closed.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
+/// Time that a closed TCP connection gets to write what was handed to it.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_millis(80);
 /// Time that frames already received get before a lost session is reported.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
 /// Time that connections get to close when the driver stops.

@@ -10,13 +10,14 @@ use libp2p::core::{
 };
 use std::{
     collections::VecDeque,
-    future::{Ready, ready as now},
+    future::{Future, Ready, ready as now},
     io, iter,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use crate::config::{CONNECTION_WINDOW_BYTES, STREAMS_MAX};
+use crate::config::{CLOSE_GRACE, CONNECTION_WINDOW_BYTES, STREAMS_MAX};
+use tokio::time::{Sleep, sleep};
 
 /// The upgrade from an encrypted connection to a multiplexed one.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +69,7 @@ pub(crate) struct Muxer<C> {
     /// not ask wait here; at most [`STREAMS_MAX`], which yamux itself enforces.
     waiting: VecDeque<yamux::Stream>,
     asker: Option<Waker>,
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
@@ -76,6 +78,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
             connection: yamux::Connection::new(io, Yamux::settings(), mode),
             waiting: VecDeque::new(),
             asker: None,
+            closing: None,
         }
     }
 
@@ -111,6 +114,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // A peer that does not read would otherwise keep the connection, and a cut link, alive.
+        let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSE_GRACE)));
+        if closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         self.connection.poll_close(cx).map_err(Error)
     }
 

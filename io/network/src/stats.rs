@@ -23,24 +23,6 @@ pub struct Traffic {
     pub overflows: BTreeMap<&'static str, u64>,
 }
 
-impl Traffic {
-    /// Adds another count to this one.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        let maps = [
-            (&mut self.messages_in, &other.messages_in),
-            (&mut self.messages_out, &other.messages_out),
-            (&mut self.overflows, &other.overflows),
-        ];
-        for (into, from) in maps {
-            for (name, count) in from {
-                *into.entry(name).or_default() += count;
-            }
-        }
-    }
-}
-
 /// One session.
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerStats {

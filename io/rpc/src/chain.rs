@@ -3,10 +3,10 @@
 use crate::{context::Context, failure::Failure};
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
-use kette_chain::{ChainReader, ExecutedBlock};
+use kette_chain::{ChainReader, ExecutedBlock, record::StoredBlock};
 use kette_ledger::{BlockHashes, State};
 use kette_node::View;
-use kette_types::{Address, Block, Body, Receipt, SealedHeader, U256};
+use kette_types::{Address, Body, Receipt, SealedHeader, U256};
 use std::sync::Arc;
 
 /// A block with everything that clients ask of it.
@@ -16,14 +16,10 @@ pub(crate) enum Whole {
     Live(Arc<ExecutedBlock>),
     /// Read back.
     Stored {
-        /// Header, seal, body.
-        block: Block,
-        /// Who signed each transaction.
-        senders: Vec<Address>,
+        /// Block, senders, weight.
+        stored: Box<StoredBlock>,
         /// One per transaction.
         receipts: Vec<Receipt>,
-        /// Weight of the branch up to the block.
-        total_weight: U256,
     },
 }
 
@@ -31,21 +27,21 @@ impl Whole {
     pub(crate) fn header(&self) -> &SealedHeader {
         match self {
             Self::Live(live) => &live.block.header,
-            Self::Stored { block, .. } => &block.header,
+            Self::Stored { stored, .. } => &stored.block.header,
         }
     }
 
     pub(crate) fn body(&self) -> &Body {
         match self {
             Self::Live(live) => &live.block.body,
-            Self::Stored { block, .. } => &block.body,
+            Self::Stored { stored, .. } => &stored.block.body,
         }
     }
 
     pub(crate) fn senders(&self) -> &[Address] {
         match self {
             Self::Live(live) => &live.senders,
-            Self::Stored { senders, .. } => senders,
+            Self::Stored { stored, .. } => &stored.senders,
         }
     }
 
@@ -59,7 +55,7 @@ impl Whole {
     pub(crate) fn total_weight(&self) -> U256 {
         match self {
             Self::Live(live) => live.total_weight,
-            Self::Stored { total_weight, .. } => *total_weight,
+            Self::Stored { stored, .. } => stored.total_weight,
         }
     }
 }
@@ -122,12 +118,9 @@ impl Context {
         if let Some(live) = view.recent.get(&hash) {
             return Ok(Some(Whole::Live(live.clone())));
         }
-        let Some(header) = ChainReader::header(&self.reader, hash)? else { return Ok(None) };
-        let Some(body) = ChainReader::body(&self.reader, hash)? else { return Ok(None) };
-        let senders = self.reader.senders(hash)?.unwrap_or_default();
+        let Some(stored) = self.reader.block(hash)? else { return Ok(None) };
         let receipts = self.reader.receipts(hash)?.unwrap_or_default();
-        let total_weight = ChainReader::total_weight(&self.reader, hash)?.unwrap_or_default();
-        Ok(Some(Whole::Stored { block: Block { header, body }, senders, receipts, total_weight }))
+        Ok(Some(Whole::Stored { stored: Box::new(stored), receipts }))
     }
 
     /// Returns a block by name, whole; `None` if there is none.
@@ -144,10 +137,8 @@ impl Context {
         view: &View,
         transaction: B256,
     ) -> Result<Option<(Whole, usize)>, Failure> {
-        // Newest first: clients ask for what they just sent.
-        let Some((hash, index)) = self.reader.transaction_place(transaction)? else {
-            return Ok(None);
-        };
+        let Some(place) = self.reader.transaction(transaction)? else { return Ok(None) };
+        let (hash, index) = (place.block, usize::try_from(place.index).unwrap_or(usize::MAX));
         let Some(whole) = self.whole(view, hash)? else { return Ok(None) };
         let found = whole.body().transactions.get(index).is_some_and(|t| *t.tx_hash() == transaction);
         let visible = self.canonical(view, whole.header().number)? == Some(hash);

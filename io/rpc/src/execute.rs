@@ -8,7 +8,7 @@ use crate::{
     table::{Answer, reply},
 };
 use alloy_eips::BlockId;
-use alloy_primitives::{Bytes, U64, U256};
+use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::AccessListResult;
 use kette_ledger::{
     State,
@@ -108,7 +108,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Read(error) => error.into(),
-            CallError::Reverted(output) => Self::Reverted(Bytes::from(output)),
+            CallError::Reverted(output) => Self::Reverted(output),
             CallError::Request(_) | CallError::WrongChainId { .. } => {
                 Self::InvalidParams(error.to_string())
             }

@@ -7,10 +7,8 @@ use crate::{
 };
 use alloy_primitives::U128;
 use jsonrpsee::{
-    server::{
-        BatchRequestConfig, IdProvider, RpcServiceBuilder, Server, ServerConfig,
-        ServerHandle as Inner,
-    },
+    core::middleware::RpcServiceBuilder,
+    server::{BatchRequestConfig, IdProvider, Server, ServerConfig, ServerHandle as Inner},
     types::SubscriptionId,
 };
 use std::{

@@ -61,24 +61,26 @@ pub(crate) async fn all(cx: &Context, transactions: Vec<(Bytes, &mut Extensions)
     }
 }
 
-/// Hands a raw transaction to the node: `eth_sendRawTransaction`.
-pub(crate) fn send(cx: Arc<Context>, args: Args) -> BoxFuture<'static, Answer> {
-    Box::pin(async move { reply(&submit(&cx, args).await?) })
+/// `eth_sendRawTransaction`.
+pub(crate) fn send(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
+    Box::pin(async move {
+        let hash = match args.submission.take().and_then(|submission| submission.take()) {
+            Some(waiting) => verdict(waiting).await?,
+            None => submit(&cx, args.required()?).await?,
+        };
+        reply(&hash)
+    })
 }
 
-/// Takes the transaction of a call, hands it to the node and waits for its verdict.
-pub(crate) async fn submit(cx: &Context, mut args: Args) -> Result<B256, Failure> {
-    let waiting = match args.submission.take().and_then(|s: Submission| s.take()) {
-        Some(waiting) => waiting,
-        None => {
-            let raw: Bytes = args.required()?;
-            let recovered = tokio::task::spawn_blocking(move || recover(&[raw]).pop()).await;
-            let recovered = recovered.ok().flatten();
-            let recovered = recovered
-                .ok_or_else(|| Failure::Internal("signature recovery stopped".to_owned()))??;
-            queue(cx, recovered).await
-        }
-    };
+/// Hands a raw transaction to the node and waits for its verdict.
+pub(crate) async fn submit(cx: &Context, raw: Bytes) -> Result<B256, Failure> {
+    let recovered = tokio::task::spawn_blocking(move || recover(&[raw]).pop()).await;
+    let stopped = || Failure::Internal("signature recovery stopped".to_owned());
+    let transaction = recovered.ok().flatten().ok_or_else(stopped)??;
+    verdict(queue(cx, transaction).await).await
+}
+
+async fn verdict(waiting: Waiting) -> Result<B256, Failure> {
     match waiting?.await {
         Ok(Ok(Reply::Transaction(hash))) => Ok(hash),
         Ok(Ok(other)) => Err(Failure::Internal(format!("unexpected answer {other:?}"))),
@@ -100,7 +102,7 @@ fn stopping() -> Failure {
 
 /// Decodes and recovers; one result per transaction, in order.
 fn recover(raws: &[Bytes]) -> Vec<Result<Recovered<Transaction>, Failure>> {
-    let mut results: Vec<_> = raws.iter().map(|raw| decode(raw)).collect();
+    let mut results: Vec<_> = raws.iter().map(decode).collect();
     let decoded: Vec<Transaction> = results.iter().flatten().cloned().collect();
     let mut senders = kette_ledger::recover(&decoded).into_iter();
     results

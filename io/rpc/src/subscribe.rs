@@ -10,6 +10,7 @@ use crate::{
 use alloy_rpc_types_eth::pubsub::{Params, PubSubSyncStatus, SubscriptionKind, SyncStatusMetadata};
 use jsonrpsee::{
     PendingSubscriptionSink, RpcModule,
+    core::SubscriptionError,
     server::{RegisterMethodError, SubscriptionSink},
 };
 use kette_node::Event;
@@ -26,7 +27,9 @@ pub(crate) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMe
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, cx, _| async move { accept(params.as_str(), pending, cx).await },
+        |params, pending, cx, _| async move {
+            accept(params.as_str(), pending, cx).await.map_err(SubscriptionError::from)
+        },
     )?;
     Ok(())
 }

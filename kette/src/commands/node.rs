@@ -193,7 +193,7 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
     let allow = if args.allow.is_empty() { file.allow } else { args.allow };
     let rate = args.mine_rate.or(file.mine_rate).unwrap_or(DEFAULT_MINE_RATE);
     Ok(Settings {
-        spec: Arc::new(spec),
+        spec,
         p2p,
         quic: args.quic || file.quic,
         rpc,
@@ -217,12 +217,10 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
     })
 }
 
-fn load_spec(home: &Home, genesis: Option<&str>, dev: bool) -> anyhow::Result<ChainSpec> {
+fn load_spec(home: &Home, genesis: Option<&str>, dev: bool) -> anyhow::Result<Arc<ChainSpec>> {
     match genesis {
-        None if dev && !home.genesis().exists() => presets::genesis("dev"),
-        None => home.load_genesis(),
-        Some(name) if presets::has_genesis(name) => presets::genesis(name),
-        Some(path) => run::home::read_genesis(std::path::Path::new(path)),
+        None if dev && !home.genesis().exists() => home.spec(Some("dev")),
+        named => home.spec(named),
     }
 }
 

@@ -83,6 +83,18 @@ impl Home {
         read_genesis(&path)
     }
 
+    /// Reads the chain by preset name, file, or from this directory.
+    ///
+    /// # Errors
+    /// If there is no such genesis or it cannot be used.
+    pub fn spec(&self, genesis: Option<&str>) -> anyhow::Result<std::sync::Arc<ChainSpec>> {
+        Ok(std::sync::Arc::new(match genesis {
+            None => self.load_genesis()?,
+            Some(name) if crate::presets::has_genesis(name) => crate::presets::genesis(name)?,
+            Some(path) => read_genesis(Path::new(path))?,
+        }))
+    }
+
     /// Reads the node's key, making one if there is none.
     ///
     /// # Errors

@@ -11,3 +11,4 @@ mod throttle;
 mod workers;
 
 pub use node::{Settings, run};
+pub use workers::recover_parallel;

@@ -119,7 +119,7 @@ impl Drop for Workers {
 }
 
 /// Recovers signers on all cores.
-pub(super) fn recover_parallel(transactions: &[Transaction]) -> Vec<Option<Address>> {
+pub fn recover_parallel(transactions: &[Transaction]) -> Vec<Option<Address>> {
     transactions.par_chunks(RECOVER_CHUNK).flat_map_iter(kette_ledger::recover).collect()
 }
 

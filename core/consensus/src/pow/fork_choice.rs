@@ -104,7 +104,9 @@ impl ForkChoice {
         refused: Vec<(B256, Held)>,
         out: &mut Vec<Output>,
     ) {
-        for (fork, held) in refused {
+        for (fork, mut held) in refused {
+            // The tree's canonical chain may be about to change.
+            held.depth = depth(tree, best, held.tip);
             if !better(tree, held.tip, best)
                 || (self.held.len() >= HELD_MAX && !self.held.contains_key(&fork))
             {
@@ -115,7 +117,7 @@ impl ForkChoice {
                 *entry = held;
             }
             if self.alarmed.insert(fork) {
-                let (tip, depth, limit) = (held.tip, held.depth, self.reorg_limit);
+                let (Held { tip, depth }, limit) = (held, self.reorg_limit);
                 out.push(Output::Alarm(format!(
                     "a heavier branch with tip {tip} would remove {depth} blocks, more than the \
                      limit {limit}: not followed, nothing becomes final; approve it or wait"
@@ -152,6 +154,18 @@ fn better(tree: &BlockTree, a: B256, b: B256) -> bool {
 
 fn rank(tree: &BlockTree, tip: B256) -> (Option<U256>, Reverse<B256>) {
     (tree.total_weight(tip), Reverse(tip))
+}
+
+/// Counts the blocks of the branch that ends in `head` and not in the one that ends in `tip`.
+fn depth(tree: &BlockTree, head: B256, tip: B256) -> u64 {
+    let (Some(top), Some(mut other)) = (tree.get(head), tree.get(tip)) else { return 0 };
+    let mut own = top;
+    while own.hash() != other.hash() {
+        let step = if own.number >= other.number { &mut own } else { &mut other };
+        let Some(parent) = tree.get(step.parent_hash) else { break };
+        *step = parent;
+    }
+    top.number - own.number
 }
 
 /// Held branches at most: each of them outweighs the canonical chain, so more than a few do not occur.

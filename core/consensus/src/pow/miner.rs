@@ -179,7 +179,9 @@ impl Miner {
         if self.templates[at].wins(nonce) {
             self.publish(now, at, nonce, out);
         } else {
-            out.push(Output::Alarm(format!("worker returned nonce {nonce:#x}, which does not win")));
+            out.push(Output::Alarm(format!(
+                "worker returned nonce {nonce:#x}, which does not win"
+            )));
         }
     }
 
@@ -207,12 +209,7 @@ impl Miner {
 
     /// Brings work in line with the head and with what is wanted. Runs after every input, so that no input
     /// needs to know what follows from it, and the deadline is never in the past.
-    pub(super) fn settle(
-        &mut self,
-        now: Time,
-        chain: Chain<'_>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn settle(&mut self, now: Time, chain: Chain<'_>, out: &mut Vec<Output>) {
         if !self.started {
             return;
         }
@@ -304,7 +301,7 @@ impl Miner {
         self.since = now;
         let header = SealedHeader::new(template.header, Bytes::new());
         self.published = Some(header.hash());
-        out.push(Output::Publish(header));
+        out.push(Output::Publish(Box::new(header)));
     }
 
     /// Has a new template made at once, unless a block is on its way.

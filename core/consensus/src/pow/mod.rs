@@ -12,10 +12,10 @@
 //!
 //! **Fork choice.** The weight of a block is its difficulty. Greatest total weight wins, ties go to the
 //! smaller hash. The block that lies `finality_depth` below the head is final. A reorganization deeper than
-//! `reorg_limit` waits for an operator ([`fork_choice`]).
+//! `reorg_limit` waits for an operator (`fork_choice.rs`).
 //!
 //! **Mining.** A template is ordered on the head, searched by a job of the host, published with its nonce, and
-//! becomes head like anybody's block ([`miner`]). A template is renewed after 10 s, or 1 s if transactions came.
+//! becomes head like anybody's block (`miner.rs`). A template is renewed after 10 s, or 1 s if transactions came.
 //! A node that does not mine has no deadline.
 //!
 //! Engine log: empty; everything follows from the tree. Messages of its own: none.
@@ -203,12 +203,8 @@ impl Engine for Pow {
         let head = new_head.and_then(|hash| tree.get(hash)).unwrap_or_else(|| tree.head());
         self.look(tree, head);
         self.alarm = self.fork_choice.alarm(tree);
-        let chain = Chain {
-            spec: &self.spec,
-            tree,
-            head,
-            next_difficulty: self.outlook.next_difficulty,
-        };
+        let chain =
+            Chain { spec: &self.spec, tree, head, next_difficulty: self.outlook.next_difficulty };
         self.miner.settle(now, chain, &mut out);
         out
     }

@@ -89,9 +89,8 @@ pub(super) fn check(
     chain: &dyn Headers,
 ) -> Result<(), SealError> {
     alone(spec, header)?;
-    let parent = chain
-        .header(header.parent_hash)?
-        .ok_or(SealError::UnknownAncestor(header.parent_hash))?;
+    let parent =
+        chain.header(header.parent_hash)?.ok_or(SealError::UnknownAncestor(header.parent_hash))?;
     against_parent(spec, first_difficulty, header, &parent)?;
     let median = median_time_past(&parent, chain)?;
     if header.timestamp <= median {

@@ -8,10 +8,8 @@ use crate::{
     header::next_gas_limit,
 };
 use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, Transaction as _,
-    constants::EMPTY_WITHDRAWALS,
-    proofs::calculate_transaction_root,
-    transaction::Recovered,
+    EMPTY_OMMER_ROOT_HASH, Transaction as _, constants::EMPTY_WITHDRAWALS,
+    proofs::calculate_transaction_root, transaction::Recovered,
 };
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawals};
 use alloy_hardforks::EthereumHardforks;
@@ -70,7 +68,8 @@ pub fn build(
     let mut header = start(rules, parent, attributes);
     let shanghai = rules.is_shanghai_active_at_timestamp(header.timestamp);
     let mut body = Body { withdrawals: shanghai.then(Withdrawals::default), ..Body::default() };
-    let mut filler = Filler { bytes_left: bytes_max.saturating_sub(BODY_OVERHEAD_BYTES), ..Filler::default() };
+    let mut filler =
+        Filler { bytes_left: bytes_max.saturating_sub(BODY_OVERHEAD_BYTES), ..Filler::default() };
 
     let fault = OnceCell::new();
     let result = run_block(rules, state, &header, &body, hashes, &fault, |run| {
@@ -147,7 +146,10 @@ impl Filler {
                 continue;
             }
             let bytes = transaction.encode_2718_len() + TRANSACTION_OVERHEAD_BYTES;
-            if bytes > self.bytes_left || transaction.is_eip4844() || transaction.gas_limit() > run.gas_left() {
+            if bytes > self.bytes_left
+                || transaction.is_eip4844()
+                || transaction.gas_limit() > run.gas_left()
+            {
                 self.set_aside(run, &transaction, sender);
                 continue;
             }
@@ -179,7 +181,8 @@ impl Filler {
             self.skipped.push((*transaction.tx_hash(), BlockError::BlobTransaction { index }));
         } else if got > run.gas_limit() {
             let available = run.gas_limit();
-            self.skipped.push((*transaction.tx_hash(), BlockError::GasLimit { index, got, available }));
+            self.skipped
+                .push((*transaction.tx_hash(), BlockError::GasLimit { index, got, available }));
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Which accounts and slots a transaction touches, so that it can declare them (EIP-2930).
 
-use super::{CallError, CallOutcome, EvmOverrides, Simulation, TransactionRequest};
+use super::{
+    CallError, CallOutcome, EvmOverrides, Simulation, TransactionRequest, overrides::Overridden,
+};
 use crate::{Rules, State, database::BlockHashes};
 use alloy_primitives::TxKind;
 use kette_types::{Address, B256, Header};
 use revm::{
     bytecode::opcode,
     context::transaction::{AccessList, AccessListItem},
+    database::State as Cache,
     inspector::Inspector,
     interpreter::{
         Interpreter,
@@ -39,10 +42,10 @@ pub fn access_list(
     gas_cap: u64,
 ) -> Result<AccessListOutcome, CallError> {
     let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
-    let excluded = excluded(&simulation, request, state)?;
     let gas = request.gas.unwrap_or(gas_cap).min(gas_cap);
     let mut list = request.access_list.clone().unwrap_or_default();
     simulation.with_cache(|cache| {
+        let excluded = excluded(&simulation, cache)?;
         let mut rounds = 0;
         loop {
             let mut touched = Touched::new(&list, &excluded);
@@ -58,11 +61,10 @@ pub fn access_list(
     })
 }
 
-/// Returns what is warm anyway: sender, recipient, precompiles, beneficiary (EIP-2929, EIP-3651).
+/// Returns what is warm anyway: sender, recipient, precompiles (EIP-2929).
 fn excluded(
     simulation: &Simulation<'_>,
-    request: &TransactionRequest,
-    state: &State,
+    cache: &mut Cache<Overridden<'_>>,
 ) -> Result<BTreeSet<Address>, CallError> {
     let spec = PrecompileSpecId::from_spec_id(simulation.env.cfg_env.spec);
     let mut excluded: BTreeSet<Address> = Precompiles::new(spec).addresses().copied().collect();
@@ -70,10 +72,7 @@ fn excluded(
     excluded.insert(from);
     excluded.insert(match simulation.transaction.kind {
         TxKind::Call(to) => to,
-        TxKind::Create => {
-            let nonce = state.account(from)?.map_or(0, |account| account.nonce);
-            from.create(request.nonce.unwrap_or(nonce))
-        }
+        TxKind::Create => from.create(simulation.sender(cache)?.nonce),
     });
     Ok(excluded)
 }

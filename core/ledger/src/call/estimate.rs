@@ -1,6 +1,8 @@
 //! The least gas limit with which a transaction succeeds, found as geth finds it.
 
-use super::{CallError, EvmOverrides, Simulation, TransactionRequest, halt_text, overrides::Overridden};
+use super::{
+    CallError, EvmOverrides, Simulation, TransactionRequest, halt_text, overrides::Overridden,
+};
 use crate::{Rules, State, database::BlockHashes};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{KECCAK256_EMPTY, TxKind};
@@ -79,14 +81,9 @@ fn highest(
     let mut high = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(header.gas_limit);
     let transaction = &simulation.transaction;
     if transaction.gas_price > 0 {
-        let sender = cache
-            .basic(transaction.caller)
-            .map_err(|error| CallError::Invalid(error.to_string()))?
-            .unwrap_or_default();
-        let (got, expected) = (sender.balance, transaction.value);
-        let left = got
-            .checked_sub(expected)
-            .ok_or(CallError::InsufficientFunds { got, expected })?;
+        let (got, expected) = (simulation.sender(cache)?.balance, transaction.value);
+        let left =
+            got.checked_sub(expected).ok_or(CallError::InsufficientFunds { got, expected })?;
         let affordable = left / U256::from(transaction.gas_price);
         high = high.min(affordable.saturating_to());
     }

@@ -9,9 +9,8 @@ mod overrides;
 
 pub use access::{AccessListOutcome, access_list};
 pub use alloy_rpc_types_eth::{
-    TransactionRequest,
+    BlockOverrides, TransactionRequest,
     state::{AccountOverride, EvmOverrides, StateOverride},
-    BlockOverrides,
 };
 pub use estimate::estimate_gas;
 
@@ -29,7 +28,8 @@ use revm::{
     },
     context_interface::either::Either,
     database::State as Cache,
-    inspector::Inspector,
+    inspector::{Inspector, NoOpInspector},
+    state::AccountInfo,
 };
 use std::cell::OnceCell;
 
@@ -133,7 +133,7 @@ pub fn call(
     let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
     simulation.with_cache(|cache| {
         let gas = request.gas.unwrap_or(gas_cap).min(gas_cap);
-        simulation.run(cache, gas, None, revm::inspector::NoOpInspector {}).map(CallOutcome::from)
+        simulation.run(cache, gas, None, NoOpInspector {}).map(CallOutcome::from)
     })
 }
 
@@ -181,6 +181,12 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// Returns the sender's account.
+    fn sender(&self, cache: &mut Cache<Overridden<'_>>) -> Result<AccountInfo, CallError> {
+        let info = cache.basic(self.transaction.caller);
+        Ok(info.map_err(|error| CallError::Invalid(error.to_string()))?.unwrap_or_default())
+    }
+
     /// Runs the call with this much gas. Nothing is kept in the cache but what was read.
     fn run<'b, 'c, I>(
         &self,
@@ -193,17 +199,14 @@ impl<'a> Simulation<'a> {
         I: Inspector<alloy_evm::eth::EthEvmContext<&'b mut Cache<Overridden<'c>>>>,
     {
         let mut transaction = TxEnv { gas_limit: gas, ..self.transaction.clone() };
-        let sender = cache
-            .basic(transaction.caller)
-            .map_err(|error| CallError::Invalid(error.to_string()))?
-            .unwrap_or_default();
         // Only the address of a created contract depends on it.
-        transaction.nonce = sender.nonce;
+        transaction.nonce = self.sender(cache)?.nonce;
         if let Some(list) = access_list {
             transaction.access_list = list;
             transaction.tx_type = transaction.tx_type.max(ACCESS_LIST_TYPE);
         }
-        let mut evm = EthEvmBuilder::new(cache, self.env.clone()).activate_inspector(inspector).build();
+        let mut evm =
+            EthEvmBuilder::new(cache, self.env.clone()).activate_inspector(inspector).build();
         let moves = self.overrides.state.iter().flatten().filter_map(|(address, account)| {
             account.move_precompile_to.map(|target| (*address, target))
         });
@@ -273,12 +276,18 @@ fn override_block(block: &mut BlockEnv, overrides: &BlockOverrides) {
     if let Some(base_fee) = overrides.base_fee {
         block.basefee = base_fee.saturating_to();
     }
-    if let (Some(price), Some(blob)) = (overrides.blob_base_fee, &mut block.blob_excess_gas_and_price) {
+    if let (Some(price), Some(blob)) =
+        (overrides.blob_base_fee, &mut block.blob_excess_gas_and_price)
+    {
         blob.blob_gasprice = price.saturating_to();
     }
 }
 
-fn transaction(rules: &Rules, request: &TransactionRequest, base_fee: u64) -> Result<TxEnv, CallError> {
+fn transaction(
+    rules: &Rules,
+    request: &TransactionRequest,
+    base_fee: u64,
+) -> Result<TxEnv, CallError> {
     if request.gas_price.is_some()
         && (request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some())
     {
@@ -299,9 +308,10 @@ fn transaction(rules: &Rules, request: &TransactionRequest, base_fee: u64) -> Re
     }
     let tip = request.max_priority_fee_per_gas;
     // A tip alone means: whatever the base fee is, and this on top.
-    let fee = request.gas_price.or(request.max_fee_per_gas).unwrap_or_else(|| {
-        tip.map_or(0, |tip| tip.saturating_add(u128::from(base_fee)))
-    });
+    let fee = request
+        .gas_price
+        .or(request.max_fee_per_gas)
+        .unwrap_or_else(|| tip.map_or(0, |tip| tip.saturating_add(u128::from(base_fee))));
     let authorizations = request.authorization_list.clone().unwrap_or_default();
     let dynamic = request.max_fee_per_gas.is_some() || tip.is_some();
     let tx_type = if !authorizations.is_empty() {
@@ -317,7 +327,8 @@ fn transaction(rules: &Rules, request: &TransactionRequest, base_fee: u64) -> Re
         tx_type,
         caller: request.from.unwrap_or(Address::ZERO),
         gas_price: fee,
-        gas_priority_fee: (tx_type >= DYNAMIC_FEE_TYPE).then(|| tip.unwrap_or(if dynamic { 0 } else { fee })),
+        gas_priority_fee: (tx_type >= DYNAMIC_FEE_TYPE)
+            .then(|| tip.unwrap_or(if dynamic { 0 } else { fee })),
         kind: request.to.unwrap_or(TxKind::Create),
         value: request.value.unwrap_or_default(),
         data: input.clone().or_else(|| data.clone()).unwrap_or_default(),
@@ -336,7 +347,9 @@ impl From<ExecutionResult> for CallOutcome {
                 Self::Success { output: output.into_data(), gas_used, logs }
             }
             ExecutionResult::Revert { output, .. } => Self::Revert { output, gas_used },
-            ExecutionResult::Halt { reason, .. } => Self::Halt { reason: halt_text(&reason), gas_used },
+            ExecutionResult::Halt { reason, .. } => {
+                Self::Halt { reason: halt_text(&reason), gas_used }
+            }
         }
     }
 }

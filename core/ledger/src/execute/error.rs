@@ -303,9 +303,7 @@ impl BlockError {
             | Invalid::EmptyBlobs
             | Invalid::BlobCreateTransaction
             | Invalid::TooManyBlobs { .. }
-            | Invalid::BlobVersionNotSupported => {
-                Self::Blobs { index, problem: error.to_string() }
-            }
+            | Invalid::BlobVersionNotSupported => Self::Blobs { index, problem: error.to_string() },
             other => Self::Transaction { index, problem: other.to_string() },
         }
     }

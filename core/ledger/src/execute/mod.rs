@@ -160,3 +160,5 @@ pub fn cost_max(transaction: &kette_types::Transaction) -> U256 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -126,7 +126,7 @@ impl Run<'_, '_> {
                 let base_fee = self.header.base_fee_per_gas.unwrap_or(0);
                 BlockError::from_transaction(error, index, transaction, base_fee)
             })?;
-        let destroyed = self.destroyed(&output.result)?;
+        let destroyed = self.destroyed(&output.result, output.blob_gas_used)?;
         self.burned += destroyed;
         self.executor.commit_transaction(output);
         self.count += 1;
@@ -147,13 +147,18 @@ impl Run<'_, '_> {
     }
 
     /// Returns what self-destructs of a transaction took along: ether that a contract sent to itself, or
-    /// received after its end. It is the sum of all balances before, less that after and the base fee.
-    fn destroyed(&mut self, output: &ResultAndState) -> Result<U256, BlockError> {
+    /// received after its end. It is the sum of all balances before, less that after and the burned fees.
+    fn destroyed(
+        &mut self,
+        output: &ResultAndState,
+        blob_gas_used: u64,
+    ) -> Result<U256, BlockError> {
         if !output.state.values().any(EvmAccount::is_selfdestructed) {
             return Ok(U256::ZERO);
         }
         let gas = U256::from(output.result.gas().tx_gas_used());
-        let mut after = U256::from(self.header.base_fee_per_gas.unwrap_or(0)) * gas;
+        let mut after = U256::from(self.header.base_fee_per_gas.unwrap_or(0)) * gas
+            + blob_fees(self.rules, self.header, blob_gas_used);
         let mut before = U256::ZERO;
         for (address, account) in &output.state {
             if !account.is_touched() {
@@ -170,7 +175,6 @@ impl Run<'_, '_> {
                 after += account.info.balance;
             }
         }
-        // A blob fee on Ethereum is counted for the whole block and must not be counted here.
         Ok(before.saturating_sub(after))
     }
 }
@@ -189,8 +193,8 @@ fn credit(
         return Ok(());
     }
     let info = cache.basic(address).map_err(|error| BlockError::SystemCall(error.to_string()))?;
-    let mut account = info
-        .map_or_else(|| EvmAccount::new_not_existing(TransactionId::ZERO), EvmAccount::from);
+    let mut account =
+        info.map_or_else(|| EvmAccount::new_not_existing(TransactionId::ZERO), EvmAccount::from);
     account.info.balance =
         account.info.balance.checked_add(amount).ok_or(BlockError::BalanceOverflow(address))?;
     account.mark_touch();

@@ -93,7 +93,9 @@ fn contract_keeps_balances_and_logs() {
     let log = &receipt.logs[0];
     assert_eq!((log.address, log.topics()), (token, &[B256::with_last_byte(42)][..]));
     assert_eq!(U256::from_be_slice(&log.data.data), U256::from(500));
-    assert!(built.header.logs_bloom.contains_input(alloy_primitives::BloomInput::Raw(token.as_slice())));
+    assert!(
+        built.header.logs_bloom.contains_input(alloy_primitives::BloomInput::Raw(token.as_slice()))
+    );
     let read = |chain: &Chain, owner| chain.state.storage(token, slot(owner)).unwrap();
     assert_eq!(read(&chain, who(2)), U256::from(500));
     assert_eq!(read(&chain, who(1)), U256::ZERO - U256::from(500));
@@ -175,7 +177,8 @@ fn self_destruct_since_cancun() {
 fn self_destruct_in_creation_burns_what_it_keeps() {
     let mut chain = Chain::new();
     // ADDRESS, SELFDESTRUCT as creation code, with 5 ether: account and ether are gone.
-    let doomed = TxEip1559 { value: wei(5 * ETHER), ..dynamic(0, TxKind::Create, 0, bytes!("30ff")) };
+    let doomed =
+        TxEip1559 { value: wei(5 * ETHER), ..dynamic(0, TxKind::Create, 0, bytes!("30ff")) };
     let built = chain.mine([sign(&key(0), doomed)]);
     assert!(built.executed.receipts[0].success);
     assert_eq!(chain.state.account(who(0).create(0)).unwrap(), None);
@@ -194,8 +197,7 @@ fn delegation_runs_code_in_the_signers_account() {
     let mut chain = Chain::new();
     let token = who(0).create(0);
     chain.mine([create(0, 0, TOKEN)]);
-    let authorization =
-        Authorization { chain_id: U256::from(CHAIN_ID), address: token, nonce: 0 };
+    let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: token, nonce: 0 };
     let signature = key(1).sign_hash_sync(&authorization.signature_hash()).unwrap();
     let delegate = TxEip7702 {
         chain_id: CHAIN_ID,
@@ -256,8 +258,6 @@ fn every_rule_about_a_transaction() {
     assert_eq!(chain.smuggle(sign(&key(0), blobs)), BlockError::BlobTransaction { index });
     let error = chain.smuggle(fee(TxEip1559 { nonce: 3, ..base() }));
     assert_eq!(error, BlockError::NonceTooHigh { index, got: 3, expected: 0 });
-    let error = chain.smuggle(fee(TxEip1559 { nonce: u64::MAX, ..base() }));
-    assert!(matches!(error, BlockError::NonceTooHigh { .. } | BlockError::NonceOverflow { .. }));
     let error = chain.smuggle(fee(TxEip1559 { value: wei(1_000 * ETHER), ..base() }));
     let expected = wei(1_000 * ETHER + 21_000 * 100 * GWEI);
     let got = wei(1_000 * ETHER);
@@ -296,8 +296,12 @@ fn every_rule_about_a_transaction() {
 
 #[test]
 fn rules_that_need_a_past() {
-    let code = json!({ "alloc": { who(2).to_string(): { "balance": "0xde0b6b3a7640000", "code": "0x00" } } });
-    let mut chain = Chain::with(&json!({}), &code);
+    let balance = "0xde0b6b3a7640000";
+    let alloc = json!({ "alloc": {
+        who(2).to_string(): { "balance": balance, "code": "0x00" },
+        who(3).to_string(): { "balance": balance, "nonce": "0xffffffffffffffff" },
+    } });
+    let mut chain = Chain::with(&json!({}), &alloc);
     chain.mine([transfer(0, 0, who(1), 1)]);
     let index = 0;
     let error = chain.smuggle(transfer(0, 0, who(1), 1));
@@ -305,8 +309,12 @@ fn rules_that_need_a_past() {
     let error = chain.smuggle(transfer(2, 0, who(1), 1));
     assert_eq!(error, BlockError::SenderIsContract { index });
 
+    let error = chain.smuggle(transfer(3, u64::MAX, who(1), 1));
+    assert_eq!(error, BlockError::NonceOverflow { index });
+
     let osaka = Chain::with(&json!({}), &json!({ "config": { "osakaTime": 0 } }));
-    let transaction = TxEip1559 { gas_limit: 16_777_217, ..dynamic(0, who(1).into(), 1, Bytes::new()) };
+    let transaction =
+        TxEip1559 { gas_limit: 16_777_217, ..dynamic(0, who(1).into(), 1, Bytes::new()) };
     let error = osaka.smuggle(sign(&key(0), transaction));
     assert_eq!(error, BlockError::GasLimitCap { index, got: 16_777_217, max: 16_777_216 });
 }
@@ -319,7 +327,8 @@ fn high_s_is_no_signature() {
     let order = alloy_primitives::uint!(
         0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256
     );
-    let mirrored = alloy_primitives::Signature::new(mirrored.r(), order - mirrored.s(), mirrored.v());
+    let mirrored =
+        alloy_primitives::Signature::new(mirrored.r(), order - mirrored.s(), mirrored.v());
     let malleable: Transaction =
         alloy_consensus::Signed::new_unhashed(good.tx().clone(), mirrored).into();
     assert_eq!(chain.smuggle(malleable), BlockError::BadSignature(0));
@@ -340,7 +349,10 @@ fn every_promise_of_the_header() {
     let (got, expected) = (header.gas_used + 1, header.gas_used);
     assert_eq!(change(&|h| h.gas_used = got), Err(BlockError::GasUsed { got, expected }));
     let (got, expected) = (ones, header.receipts_root);
-    assert_eq!(change(&|h| h.receipts_root = ones), Err(BlockError::ReceiptsRoot { got, expected }));
+    assert_eq!(
+        change(&|h| h.receipts_root = ones),
+        Err(BlockError::ReceiptsRoot { got, expected })
+    );
     let expected = header.state_root;
     assert_eq!(change(&|h| h.state_root = ones), Err(BlockError::StateRoot { got, expected }));
     let expected = header.requests_hash.unwrap();
@@ -389,13 +401,90 @@ fn system_contracts_are_called() {
     // EIP-2935's contract, as its code stands in the EIP.
     let history = alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
     let code = alloy_eips::eip2935::HISTORY_STORAGE_CODE.clone();
-    let extra =
-        json!({ "alloc": { history.to_string(): { "balance": "0x0", "nonce": "0x1", "code": code } } });
+    let extra = json!({ "alloc": { history.to_string(): { "balance": "0x0", "nonce": "0x1", "code": code } } });
     let mut chain = Chain::with(&json!({}), &extra);
     chain.mine([]);
     chain.mine([]);
     assert_eq!(B256::from(chain.slot(history, 0)), chain.hashes[&0]);
     assert_eq!(B256::from(chain.slot(history, 1)), chain.hashes[&1]);
+}
+
+#[test]
+fn a_system_contract_that_fails_is_named() {
+    let withdrawals = alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
+    let account = json!({ "balance": "0x0", "code": Bytes::from_static(REVERT) });
+    let chain = Chain::with(&json!({}), &json!({ "alloc": { withdrawals.to_string(): account } }));
+    let error = chain.try_build([]).unwrap_err();
+    assert!(matches!(error, BlockError::SystemCall(_)), "{error}");
+    assert!(!error.is_fault());
+}
+
+#[test]
+fn ethereum_has_types_when_their_forks_came() {
+    let index = 0;
+    let plain = |forks: serde_json::Value| {
+        let mut file = json!({ "difficulty": "0x0", "config": forks });
+        file["config"]["kette"] = serde_json::Value::Null;
+        Chain::with(&json!({}), &file)
+    };
+    let homestead = plain(json!({ "homesteadBlock": 0 }));
+    let error = homestead.smuggle(transfer(0, 0, who(1), 1));
+    assert_eq!(error, BlockError::TypeNotActive { index, got: 2 });
+
+    // After Cancun blob transactions are Ethereum's own matter.
+    let cancun = plain(json!({
+        "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0,
+        "byzantiumBlock": 0, "constantinopleBlock": 0, "istanbulBlock": 0, "berlinBlock": 0,
+        "londonBlock": 0, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0,
+    }));
+    let blobs = |hashes: Vec<B256>| {
+        let transaction = TxEip4844 {
+            chain_id: CHAIN_ID,
+            gas_limit: 21_000,
+            max_fee_per_gas: 100 * GWEI,
+            max_fee_per_blob_gas: GWEI,
+            blob_versioned_hashes: hashes,
+            to: who(1),
+            ..TxEip4844::default()
+        };
+        sign(&key(0), transaction)
+    };
+    let merged = |transaction: Option<Transaction>| {
+        let mut built = cancun.build([]);
+        built.header.difficulty = U256::ZERO;
+        let mut block = block(built.header, built.body);
+        block.body.transactions.extend(transaction);
+        block
+    };
+    let error = cancun.execute(&merged(Some(blobs(vec![])))).unwrap_err();
+    assert!(matches!(error, BlockError::Blobs { .. }), "{error}");
+
+    // One blob: 131,072 blob gas at 1 wei, burned besides the base fee.
+    let versioned = B256::repeat_byte(1);
+    let mut block_with = merged(Some(blobs(vec![versioned])));
+    let mut header = block_with.header.header().clone();
+    header.gas_used = 21_000;
+    let mut attempt = |header: &Header| {
+        block_with.header = kette_types::SealedHeader::new(header.clone(), Bytes::new());
+        cancun.execute(&block_with)
+    };
+    let error = attempt(&header).unwrap_err();
+    assert_eq!(error, BlockError::BlobGasUsed { got: 0, expected: 131_072 });
+    header.blob_gas_used = Some(131_072);
+    let BlockError::ReceiptsRoot { expected, .. } = attempt(&header).unwrap_err() else {
+        panic!("the receipts root is next")
+    };
+    header.receipts_root = expected;
+    let BlockError::StateRoot { expected, .. } = attempt(&header).unwrap_err() else {
+        panic!("the state root is next")
+    };
+    header.state_root = expected;
+    let executed = attempt(&header).unwrap();
+    let base_fee = U256::from(header.base_fee_per_gas.unwrap());
+    assert_eq!(executed.burned, base_fee * U256::from(21_000) + U256::from(131_072));
+    assert_eq!(executed.issued, U256::ZERO);
+    let supply = executed.state.supply().unwrap();
+    assert_eq!(supply, cancun.genesis.supply().unwrap() - executed.burned);
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn refusals() {
 #[test]
 fn forks_follow_the_file() {
     use EthereumHardfork as Fork;
-    let kette = Rules::new(Arc::new(kette_spec(&json!({}), &json!({ "config": { "osakaTime": 50 } }))));
+    let kette =
+        Rules::new(Arc::new(kette_spec(&json!({}), &json!({ "config": { "osakaTime": 50 } }))));
     for fork in STARTING_FORKS {
         let condition = kette.ethereum_fork_activation(*fork);
         assert!(condition.active_at_timestamp_or_number(0, 0), "{fork}");

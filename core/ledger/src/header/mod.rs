@@ -218,8 +218,8 @@ fn check_fork_fields(rules: &Rules, header: &Header, parent: &Header) -> Result<
         return Err(HeaderError::BlobGasUsed { got, max });
     }
     // The first Cancun block starts from a parent without blob fields: zero.
-    let expected =
-        blobs.map(|blobs| if kette { 0 } else { parent.next_block_excess_blob_gas(blobs).unwrap_or(0) });
+    let expected = blobs
+        .map(|blobs| if kette { 0 } else { parent.next_block_excess_blob_gas(blobs).unwrap_or(0) });
     let got = header.excess_blob_gas;
     if got != expected {
         return Err(HeaderError::ExcessBlobGas { got, expected });

@@ -65,7 +65,10 @@ fn every_rule_on_a_kette_chain() {
     let got = check(&chain, |h| h.requests_hash = None);
     assert_eq!(got, Err(HeaderError::RequestsHash { got: None }));
     assert_eq!(check(&chain, |h| h.slot_number = Some(1)), Err(HeaderError::LaterFork));
-    assert_eq!(check(&chain, |h| h.block_access_list_hash = Some(ones)), Err(HeaderError::LaterFork));
+    assert_eq!(
+        check(&chain, |h| h.block_access_list_hash = Some(ones)),
+        Err(HeaderError::LaterFork)
+    );
     // Seal, difficulty and time are the engine's.
     assert_eq!(check(&chain, |h| h.timestamp = 0), Ok(()));
     assert_eq!(check(&chain, |h| h.nonce = B64::repeat_byte(9)), Ok(()));

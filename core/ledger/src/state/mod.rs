@@ -1,8 +1,8 @@
 //! A block's state: all accounts after it, as one value that is cheap to clone and never changes.
 //!
 //! It is a persistent trie: applying a block's changes makes another state that shares what did not
-//! change. Forks, reorganisations, historical reads and proofs are then only other roots. Parts that
-//! were not touched since the state was opened are read from the host when needed, and kept.
+//! change. Forks, reorganisations, historical reads and proofs are then only other roots. Parts
+//! that were not touched since the state was opened are read from the host when needed, and kept.
 
 #[cfg(test)]
 mod tests;
@@ -159,8 +159,8 @@ impl State {
     /// addresses that may differ.
     ///
     /// The base may be any state whose nodes can be read. A key that one commit calls stale may be
-    /// written again by a later one, if content returns to what it was: rows are dropped in the order
-    /// of the commits, or a late drop first looks whether the row has come back.
+    /// written again by a later one, if content returns to what it was: rows are dropped in the
+    /// order of the commits, or a late drop first looks whether the row has come back.
     ///
     /// # Errors
     /// If the store fails or the state was pruned.
@@ -265,8 +265,7 @@ impl State {
                 .then(|| Arc::new(Value::new(alloy_rlp::encode_fixed_size(value).as_slice()))),
         });
         let storage = storage.update(self.place(Some(owner)), &slots.collect::<Vec<_>>())?;
-        let account =
-            Account::new(change.nonce, change.balance, storage.root(), change.code_hash);
+        let account = Account::new(change.nonce, change.balance, storage.root(), change.code_hash);
         Ok(Value::with_storage(alloy_rlp::encode(account), storage))
     }
 }

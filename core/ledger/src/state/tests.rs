@@ -290,10 +290,8 @@ fn code_stays_in_the_state_until_it_is_durable() {
     assert_eq!(commit.codes, [(hash, code.clone())]);
     nodes.apply(&commit);
     assert_eq!(state.unload().code(hash), Ok(code.clone()));
-    let next = state.apply(&StateChanges {
-        accounts: BTreeMap::from([balance(2, 1)]),
-        ..Default::default()
-    });
+    let next = state
+        .apply(&StateChanges { accounts: BTreeMap::from([balance(2, 1)]), ..Default::default() });
     let commit = next.unwrap().commit(&state, &mut [address(2)].into_iter()).unwrap();
     assert_eq!(commit.codes, []);
 
@@ -362,7 +360,32 @@ fn loaded_bytes_follow_what_is_held() {
 }
 
 #[test]
-fn a_state_can_be_read_from_several_threads() {
-    fn check<T: Send + Sync>() {}
-    check::<State>();
+fn several_threads_load_and_hash_one_state() {
+    let nodes = Arc::new(MemoryNodes::default());
+    let empty = State::open(nodes.clone(), EMPTY_ROOT_HASH);
+    let mut model = Model::new();
+    for number in 0..ADDRESSES {
+        let storage = (0..SLOTS).map(|slot| (U256::from(slot), U256::from(number) + U256::ONE));
+        let entry = Entry { nonce: 1, balance: 1, storage: storage.collect() };
+        model.insert(address(number), entry);
+    }
+    let rebuilt = rebuilt(&model);
+    nodes.apply(&rebuilt.commit(&empty, &mut model.keys().copied()).unwrap());
+    let opened = State::open(nodes, rebuilt.root());
+    let accounts = (0..ADDRESSES).map(|number| balance(number, 2)).collect();
+    let changes = StateChanges { accounts, ..Default::default() };
+    let next = opened.apply(&changes).unwrap();
+    let mut next_model = model.clone();
+    update_model(&mut next_model, &changes);
+    let start = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                start.wait();
+                assert_eq!(next.root(), model_root(&next_model));
+                check_reads(&opened, &model);
+                check_proofs(&next);
+            });
+        }
+    });
 }

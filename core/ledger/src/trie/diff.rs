@@ -1,9 +1,9 @@
-//! What one trie has on disk that another has not: both are walked along the same paths, and subtrees
-//! with the same hash at the same place are passed over.
+//! What one trie has on disk that another has not: both are walked along the same paths, and
+//! subtrees with the same hash at the same place are passed over.
 
 use super::{
     Trie,
-    node::{Link, Node, Peek, Place, Scratch},
+    node::{Link, Node, Peek, Place},
 };
 use crate::{NodeKey, ReadError};
 use alloy_primitives::{B256, Bytes};
@@ -14,11 +14,12 @@ use alloy_trie::Nibbles;
 pub(crate) struct Diff {
     pub(crate) nodes: Vec<(NodeKey, Bytes)>,
     pub(crate) stale: Vec<NodeKey>,
-    scratch: Scratch,
+    buffer: Vec<u8>,
 }
 
 impl Diff {
-    /// Adds the rows in which `new` differs from `base`: the tries of one owner, each with its place.
+    /// Adds the rows in which `new` differs from `base`: the tries of one owner, each with its
+    /// place.
     pub(crate) fn add(
         &mut self,
         (new_place, new): (Place<'_>, &Trie),
@@ -43,18 +44,18 @@ impl Diff {
     ) -> Result<(), ReadError> {
         if let (Cursor::At(new, _), Cursor::At(base, _)) = (&new, &base)
             && !path.is_empty()
-            && new.same(base, &mut self.scratch)
+            && new.same(base, &mut self.buffer)
         {
             return Ok(());
         }
         let owner = places.0.owner;
         let new_node = new.peek(places.0, path)?;
         let base_node = base.peek(places.1, path)?;
-        if let (Some(node), Some(hash)) = (&new_node, new.hash(&mut self.scratch)) {
-            let rlp = Bytes::copy_from_slice(node.encode(&mut self.scratch));
+        if let (Some(node), Some(hash)) = (&new_node, new.hash(&mut self.buffer)) {
+            let rlp = Bytes::copy_from_slice(node.encode(&mut self.buffer));
             self.nodes.push((NodeKey { owner, path, hash }, rlp));
         }
-        if let Some(hash) = base.hash(&mut self.scratch) {
+        if let Some(hash) = base.hash(&mut self.buffer) {
             self.stale.push(NodeKey { owner, path, hash });
         }
         for nibble in 0..16 {
@@ -94,9 +95,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// The key of the row; `None` if the node here is part of its parent's row.
-    fn hash(&self, scratch: &mut Scratch) -> Option<B256> {
+    fn hash(&self, buffer: &mut Vec<u8>) -> Option<B256> {
         match self {
-            Self::At(link, forced) => forced.or_else(|| link.reference(scratch).as_hash()),
+            Self::At(link, forced) => forced.or_else(|| link.reference(buffer).as_hash()),
             Self::Nothing | Self::Within(..) => None,
         }
     }

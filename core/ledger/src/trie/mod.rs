@@ -1,8 +1,9 @@
 //! A persistent Merkle Patricia trie (Yellow Paper, appendix D), loaded on demand.
 //!
-//! A trie is a value: an update returns another one that shares all untouched nodes. It knows nothing
-//! of accounts, except that a leaf may carry the storage trie that its account names. All keys of one
-//! trie have the same length, so that no key is another's prefix and branches need no value.
+//! A trie is a value: an update returns another one that shares all untouched nodes. It knows
+//! nothing of accounts, except that a leaf may carry the storage trie that its account names. All
+//! keys of one trie have the same length, so that no key is another's prefix and branches need no
+//! value.
 
 mod diff;
 mod node;
@@ -17,15 +18,15 @@ pub(crate) use update::Change;
 use crate::ReadError;
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, nodes::RlpNode};
-use node::{Link, Node, Scratch};
+use node::{Link, Node};
 use std::sync::Arc;
 
 /// One version of a trie.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trie {
     root: Option<Link>,
-    /// Bytes of nodes made by updates, less those they replaced: what this version would free, if all
-    /// others were gone and nothing had been loaded. Negative if loaded nodes were replaced.
+    /// Bytes of nodes made by updates, less those they replaced: what this version would free, if
+    /// all others were gone and nothing had been loaded. Negative if loaded nodes were replaced.
     bytes: isize,
 }
 
@@ -39,7 +40,7 @@ impl Trie {
     /// The root hash, computed for the nodes that changed when first asked.
     pub(crate) fn root(&self) -> B256 {
         let Some(root) = &self.root else { return EMPTY_ROOT_HASH };
-        let reference = root.reference(&mut Scratch::default());
+        let reference = root.reference(&mut Vec::new());
         // The root is named by its hash even if it is short enough to be named by its content.
         reference.as_hash().unwrap_or_else(|| keccak256(reference))
     }
@@ -64,17 +65,17 @@ impl Trie {
         Ok(None)
     }
 
-    /// Returns the RLP of the nodes from the root towards the key: up to its leaf, or up to the node
-    /// that shows its absence. Nodes that their parent contains are not listed again.
+    /// Returns the RLP of the nodes from the root towards the key: up to its leaf, or up to the
+    /// node that shows its absence. Nodes that their parent contains are not listed again.
     pub(crate) fn prove(&self, place: Place<'_>, key: &Nibbles) -> Result<Vec<Bytes>, ReadError> {
-        let mut scratch = Scratch::default();
+        let mut buffer = Vec::new();
         let mut proof = Vec::new();
         let mut depth = 0;
         let mut next = self.root.as_ref();
         while let Some(link) = next {
             let node = link.load(place, || key.slice(..depth))?;
-            if depth == 0 || link.reference(&mut scratch).is_hash() {
-                proof.push(Bytes::copy_from_slice(node.encode(&mut scratch)));
+            if depth == 0 || link.reference(&mut buffer).is_hash() {
+                proof.push(Bytes::copy_from_slice(node.encode(&mut buffer)));
             }
             next = step(node, key, &mut depth);
         }

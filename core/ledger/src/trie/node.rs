@@ -85,41 +85,38 @@ impl Node {
             Self::Extension(..) => 0,
             Self::Branch(_) => size_of::<[Option<Link>; 16]>(),
         };
-        LINK_BYTES + size_of::<Self>() + inner
+        LINK_BYTES + inner
     }
 
-    /// Returns the RLP, which is left in `scratch` until its next use.
-    pub(super) fn encode<'a>(&self, scratch: &'a mut Scratch) -> &'a [u8] {
+    /// Returns the RLP, which is left in `buffer` until its next use.
+    pub(super) fn encode<'a>(&self, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        // Children first: hashing them uses the buffer as well.
         match self {
             Self::Leaf(key, value) => {
-                scratch.rlp.clear();
-                LeafNodeRef::new(key, &value.rlp).encode(&mut scratch.rlp);
+                buffer.clear();
+                LeafNodeRef::new(key, &value.rlp).encode(buffer);
             }
             Self::Extension(key, child) => {
-                let child = child.reference(scratch).clone();
-                scratch.rlp.clear();
-                ExtensionNodeRef::new(key, &child).encode(&mut scratch.rlp);
+                let child = child.reference(buffer).clone();
+                buffer.clear();
+                ExtensionNodeRef::new(key, &child).encode(buffer);
             }
             Self::Branch(children) => {
-                // Children first: each of them uses the scratch as well.
-                for child in children.iter().flatten() {
-                    child.reference(scratch);
-                }
-                let mut stack = std::mem::take(&mut scratch.stack);
-                stack.clear();
+                let mut references: [RlpNode; 16] = std::array::from_fn(|_| RlpNode::default());
+                let mut count = 0;
                 let mut mask = TrieMask::default();
                 for (nibble, child) in (0..).zip(children.iter()) {
                     if let Some(child) = child {
+                        references[count] = child.reference(buffer).clone();
+                        count += 1;
                         mask.set_bit(nibble);
-                        stack.push(child.reference(scratch).clone());
                     }
                 }
-                scratch.rlp.clear();
-                BranchNodeRef::new(&stack, mask).encode(&mut scratch.rlp);
-                scratch.stack = stack;
+                buffer.clear();
+                BranchNodeRef::new(&references[..count], mask).encode(buffer);
             }
         }
-        &scratch.rlp
+        buffer
     }
 
     /// Decodes a node at `depth`. `None` if it is no node or reaches below a key's last nibble.
@@ -159,22 +156,26 @@ impl Node {
     }
 }
 
-/// A shared pointer to a node, which all versions of a trie that have the node use together: whoever
-/// loads it or computes its hash first does so for all.
+/// A shared pointer to a node, which all versions of a trie that have the node use together:
+/// whoever loads it or computes its hash first does so for all.
 #[derive(Clone, Debug)]
 pub(super) struct Link(Arc<Slot>);
 
 /// At least one of the two is set: a node not loaded is known by its reference only, a new node has
 /// its reference computed when somebody asks.
+///
+/// The layout is fixed so that the `Arc`'s counters and the reference are neighbours: copying and
+/// hashing a branch touches these of all its children, and little else of them.
 #[derive(Debug)]
+#[repr(C)]
 struct Slot {
     reference: OnceLock<RlpNode>,
-    node: OnceLock<Box<Node>>,
+    node: OnceLock<Node>,
 }
 
 impl Link {
     pub(super) fn new(node: Node) -> Self {
-        Self(Arc::new(Slot { reference: OnceLock::new(), node: Box::new(node).into() }))
+        Self(Arc::new(Slot { reference: OnceLock::new(), node: node.into() }))
     }
 
     /// A node that its parent (or the root) names: by hash, or whole if it is short.
@@ -183,12 +184,12 @@ impl Link {
     }
 
     /// How a parent names the node: its hash, or the whole node if its RLP is shorter than that.
-    pub(super) fn reference(&self, scratch: &mut Scratch) -> &RlpNode {
+    pub(super) fn reference(&self, buffer: &mut Vec<u8>) -> &RlpNode {
         if let Some(reference) = self.0.reference.get() {
             return reference;
         }
         let node = self.0.node.get().expect("a link without reference holds its node");
-        let reference = RlpNode::from_rlp(node.encode(scratch));
+        let reference = RlpNode::from_rlp(node.encode(buffer));
         self.0.reference.get_or_init(|| reference)
     }
 
@@ -198,12 +199,12 @@ impl Link {
     }
 
     /// Whether both lead to the same subtree. Cheap if hashes are computed.
-    pub(super) fn same(&self, other: &Self, scratch: &mut Scratch) -> bool {
+    pub(super) fn same(&self, other: &Self, buffer: &mut Vec<u8>) -> bool {
         if self.is(other) {
             return true;
         }
-        let one = self.reference(scratch);
-        one == other.reference(scratch)
+        let one = self.reference(buffer);
+        one == other.reference(buffer)
     }
 
     /// Returns the node, and keeps it if it had to be loaded.
@@ -217,7 +218,7 @@ impl Link {
         }
         let node = self.read(place, path())?;
         let bytes = node.loading_bytes();
-        if self.0.node.set(Box::new(node)).is_ok() {
+        if self.0.node.set(node).is_ok() {
             place.source.loaded.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(self.0.node.get().expect("it was set above, here or by another thread"))
@@ -239,8 +240,7 @@ impl Link {
                 .ok_or_else(|| ReadError::Damaged(keccak256(reference)));
         };
         let key = NodeKey { owner: place.owner, path, hash };
-        let rlp: Bytes =
-            place.source.reader.node(&key)?.ok_or(ReadError::MissingNode(hash))?;
+        let rlp: Bytes = place.source.reader.node(&key)?.ok_or(ReadError::MissingNode(hash))?;
         if keccak256(&rlp) != hash {
             return Err(ReadError::Damaged(hash));
         }
@@ -262,13 +262,6 @@ impl Deref for Peek<'_> {
             Self::Passing(node) => node,
         }
     }
-}
-
-/// Buffers for encoding, so that hashing a subtree allocates twice and not once per node.
-#[derive(Default)]
-pub(super) struct Scratch {
-    rlp: Vec<u8>,
-    stack: Vec<RlpNode>,
 }
 
 /// Keys are hashes: 64 nibbles.

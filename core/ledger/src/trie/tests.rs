@@ -42,12 +42,7 @@ impl Layout {
 }
 
 fn layout() -> impl Strategy<Value = Layout> {
-    prop_oneof![
-        Just(Layout::Short),
-        Just(Layout::First),
-        Just(Layout::Last),
-        Just(Layout::Spread)
-    ]
+    prop_oneof![Just(Layout::Short), Just(Layout::First), Just(Layout::Last), Just(Layout::Spread)]
 }
 
 /// Keys of four nibbles out of three; values of one byte, of about a hash, or removal.
@@ -315,4 +310,24 @@ fn a_row_that_is_missing_or_damaged_is_told() {
         assert_eq!(added.unwrap_err(), expected);
         assert_eq!(trie.root(), root);
     }
+}
+
+#[test]
+fn node_keys_are_distinct_bytes_in_order_of_place() {
+    let hash = B256::repeat_byte(3);
+    let key = |owner, nibbles: &[u8], hash| {
+        NodeKey { owner, path: Nibbles::from_nibbles(nibbles), hash }.to_bytes()
+    };
+    let ascending = [
+        key(None, &[], hash),
+        key(None, &[1], hash),
+        key(None, &[1], B256::repeat_byte(4)),
+        key(None, &[1, 0], hash),
+        key(None, &[15; 64], hash),
+        key(Some(B256::ZERO), &[], hash),
+        key(OWNER, &[], hash),
+        key(OWNER, &[2, 3, 4], hash),
+    ];
+    assert!(ascending.is_sorted_by(|a, b| a < b));
+    assert_eq!(ascending[3], [&[0, 2, 0x10][..], hash.as_slice()].concat());
 }

@@ -16,8 +16,8 @@ pub(crate) struct Change {
 }
 
 impl Trie {
-    /// Returns the trie after these changes, given in order of their keys and one per key. What they
-    /// leave as it is stays shared, the whole trie if they change nothing.
+    /// Returns the trie after these changes, given in order of their keys and one per key. What
+    /// they leave as it is stays shared, the whole trie if they change nothing.
     pub(crate) fn update(&self, place: Place<'_>, changes: &[Change]) -> Result<Self, ReadError> {
         assert!(changes.is_sorted_by(|a, b| a.key < b.key), "changes come in order of keys");
         if changes.is_empty() {
@@ -35,8 +35,8 @@ impl Trie {
     }
 }
 
-/// What a batch makes of one subtree. The new node is not linked yet, because a parent with no other
-/// child absorbs it.
+/// What a batch makes of one subtree. The new node is not linked yet, because a parent with no
+/// other child absorbs it.
 enum Edit {
     Same,
     Gone,

@@ -147,6 +147,10 @@ impl Rank {
     }
 }
 
+/// A newcomer that nothing gives way to.
+#[derive(Debug)]
+struct KeptMustGo;
+
 /// What an operation did to one queue.
 #[derive(Default)]
 struct Delta {
@@ -204,8 +208,9 @@ impl Mempool {
                 evicted: added.evicted.into_iter().chain(evicted).collect(),
                 ..added
             }),
-            Err(lowest) => {
+            Err(KeptMustGo) => {
                 *self = before.expect("only a crowded pool shrinks");
+                let lowest = self.ranks.get_min().map_or(0, |rank| rank.fee_cap);
                 Err(Rejection::Full { fee_cap, lowest })
             }
         }
@@ -491,15 +496,15 @@ impl Mempool {
         changes.promoted.extend(promoted);
     }
 
-    /// Evicts until the caps hold. Fails with the lowest price if what is to be kept is itself what has
-    /// to go; the pool is then in between.
-    fn shrink(&mut self, keep: Option<B256>) -> Result<Vec<B256>, u128> {
+    /// Evicts until the caps hold. If what is to be kept would have to go itself, the pool is left in
+    /// between.
+    fn shrink(&mut self, keep: Option<B256>) -> Result<Vec<B256>, KeptMustGo> {
         let mut evicted = Vec::new();
         while self.len() > self.limits.count || self.bytes() > self.limits.bytes {
             let victim = *self.ranks.get_min().expect("a pool over its caps is not empty");
             let own = keep.and_then(|hash| self.rank_if_last(hash));
             if own.is_some_and(|own| victim.price() >= own.price()) {
-                return Err(victim.fee_cap);
+                return Err(KeptMustGo);
             }
             if victim.executable && !victim.local {
                 self.floor = self.floor.max(victim.fee_cap);

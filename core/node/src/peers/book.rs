@@ -183,8 +183,10 @@ impl Book {
         let slot = self.new_slot(&endpoint, source);
         if let Some(holder) = self.slots.get(&slot).copied() {
             // Only an address that never worked and already failed gives way.
-            let useless =
-                self.entries.get(&holder).is_none_or(|e| e.failures > 0 && e.last_success == Time::ZERO);
+            let useless = self
+                .entries
+                .get(&holder)
+                .is_none_or(|e| e.failures > 0 && e.last_success == Time::ZERO);
             if !useless {
                 return false;
             }
@@ -458,6 +460,3 @@ const SHARE_PERCENT: usize = 23;
 pub(super) const SHARE_MIN: usize = 16;
 /// Lowest port that a rumour can make us dial on public networks.
 const PUBLIC_PORT_MIN: u16 = 1_024;
-
-#[cfg(test)]
-mod tests;

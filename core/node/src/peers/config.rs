@@ -72,9 +72,8 @@ impl Config {
         seed: u64,
     ) -> Self {
         let local = kind == NetworkKind::Local;
-        let secs = |if_local, if_public| {
-            Duration::from_secs(if local { if_local } else { if_public })
-        };
+        let secs =
+            |if_local, if_public| Duration::from_secs(if local { if_local } else { if_public });
         Self {
             me,
             listen,

@@ -7,7 +7,7 @@ use super::{
     score::DISCONNECT_BELOW,
     session::{STABLE, Session},
 };
-use crate::{CommandError, Output};
+use crate::Output;
 use kette_types::{Direction, DisconnectReason, PeerAddress, PeerId, Time, spec::NetworkKind};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -48,28 +48,20 @@ pub(super) fn backoff(rng: &mut ChaCha8Rng, failures: u32, max: Duration) -> Dur
 }
 
 impl Peers {
-    /// Begins to keep an address connected, on behalf of an operator.
-    ///
-    /// # Errors
-    /// If there are too many such addresses.
-    pub fn add(
-        &mut self,
-        now: Time,
-        address: PeerAddress,
-        out: &mut Vec<Output>,
-    ) -> Result<(), CommandError> {
-        let known = self.targets.iter_mut().find(|t| t.endpoint() == Endpoint::of(&address));
+    /// Begins to keep an address connected, on behalf of an operator; `false` if there are too many
+    /// such addresses.
+    pub fn add(&mut self, now: Time, address: PeerAddress, out: &mut Vec<Output>) -> bool {
+        let endpoint = Endpoint::of(&address);
+        let known = self.targets.iter().position(|t| t.endpoint() == endpoint);
         match known {
-            Some(target) => *target = Target::new(address),
-            None if self.targets.len() >= TARGETS_MAX => {
-                return Err(CommandError::Failed(format!("at most {TARGETS_MAX} configured peers")));
-            }
+            Some(i) => self.targets[i] = Target::new(address),
+            None if self.targets.len() >= TARGETS_MAX => return false,
             None => self.targets.push(Target::new(address)),
         }
         self.dial_due = Time::ZERO;
         self.dial(now, out);
         self.flush(out);
-        Ok(())
+        true
     }
 
     /// Forgets a configured peer and ends its session, on behalf of an operator; `false` if it is neither
@@ -104,6 +96,11 @@ impl Peers {
     /// our own dial counts: anybody can claim an address.
     pub fn is_configured(&self, peer: &PeerId) -> bool {
         self.targets.iter().any(|t| t.id() == Some(*peer))
+    }
+
+    /// Whether the peer is configured or has a session.
+    pub fn is_known(&self, peer: PeerId) -> bool {
+        self.sessions.contains_key(&peer) || self.is_configured(&peer)
     }
 
     /// Returns how many sessions this node opened itself, with or without hello.
@@ -142,8 +139,7 @@ impl Peers {
         let endpoint = session.endpoint();
         let outbound = session.direction == Direction::Outbound;
         let other_chain = matches!(reason, R::WrongGenesis | R::WrongChainId | R::WrongVersion);
-        let stable =
-            session.greeted.as_ref().is_some_and(|g| now.since(g.at) >= STABLE);
+        let stable = session.greeted.as_ref().is_some_and(|g| now.since(g.at) >= STABLE);
         let max = self.config.backoff_max;
         if outbound && reason == R::SelfConnection && self.own.len() < OWN_MAX {
             self.own.insert(endpoint);
@@ -311,6 +307,3 @@ const TARGETS_MAX: usize = 1_024;
 const OWN_MAX: usize = 64;
 /// A peer whose sessions break at once is dialled as after this many failures.
 const UNSTABLE_FAILURES: u32 = 4;
-
-#[cfg(test)]
-mod tests;

@@ -70,6 +70,3 @@ pub const PROTECT_RTT: usize = 8;
 pub const PROTECT_TRANSACTION: usize = 4;
 /// Peers protected by the newest useful block.
 pub const PROTECT_BLOCK: usize = 4;
-
-#[cfg(test)]
-mod tests;

@@ -18,8 +18,17 @@ pub(super) struct Answer {
 }
 
 impl Peers {
+    /// Takes a question for addresses or an answer; other messages are not for this part.
+    pub fn exchange(&mut self, now: Time, peer: PeerId, message: Message, out: &mut Vec<Output>) {
+        match message {
+            Message::GetPeers => self.get_peers(now, peer, out),
+            Message::Peers(addresses) => self.peers(now, peer, &addresses, out),
+            _ => {}
+        }
+    }
+
     /// Answers a question for addresses.
-    pub fn get_peers(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
+    fn get_peers(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
         if self.is_ready(&peer) {
             let addresses = self.answer(now, &peer);
             out.push(Output::Send(vec![peer], Arc::new(Message::Peers(addresses))));
@@ -27,13 +36,7 @@ impl Peers {
     }
 
     /// Takes addresses from a peer: as many as it may tell, without the identities it claims for them.
-    pub fn peers(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        addresses: &[PeerAddress],
-        out: &mut Vec<Output>,
-    ) {
+    fn peers(&mut self, now: Time, peer: PeerId, addresses: &[PeerAddress], out: &mut Vec<Output>) {
         if !self.config.discovery {
             return;
         }
@@ -42,6 +45,7 @@ impl Peers {
         let believed = usize::try_from(session.addresses.take_up_to(now, told)).unwrap_or(0);
         let source = Group::of(self.config.kind, session.address.socket);
         self.hear(&addresses[..believed.min(addresses.len())], source);
+        self.dial(now, out);
         self.flush(out);
     }
 
@@ -91,7 +95,12 @@ impl Peers {
 
     /// Asks a new peer for addresses: always if we chose it, else only if we know few, because an
     /// attacker would rather come than wait to be chosen.
-    pub(super) fn ask_newcomer(&mut self, peer: PeerId, direction: Direction, out: &mut Vec<Output>) {
+    pub(super) fn ask_newcomer(
+        &mut self,
+        peer: PeerId,
+        direction: Direction,
+        out: &mut Vec<Output>,
+    ) {
         let hungry = self.book.len() < BOOK_SMALL || self.config.is_local();
         if direction == Direction::Outbound || hungry {
             self.ask(peer, out);

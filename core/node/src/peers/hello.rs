@@ -13,17 +13,6 @@ use kette_types::{
 };
 use std::{net::SocketAddr, sync::Arc};
 
-/// A hello that was accepted: what the rest of the node needs to begin with this peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HelloDone {
-    /// Who it is.
-    pub peer: PeerId,
-    /// Who dialled.
-    pub direction: Direction,
-    /// What it claims about its chain.
-    pub status: ChainStatus,
-}
-
 /// Says whether a hello comes from another node of the same chain.
 ///
 /// # Errors
@@ -71,22 +60,24 @@ impl Peers {
         }))
     }
 
-    /// Judges a peer's hello. `status` is what our chain looks like now.
+    /// Judges a peer's hello; `true` if the peer is ready now. `status` is what our chain looks like.
     pub fn hello(
         &mut self,
         now: Time,
         peer: PeerId,
         hello: Hello,
-        status: &ChainStatus,
+        status: ChainStatus,
         out: &mut Vec<Output>,
-    ) -> Option<HelloDone> {
-        let session = self.sessions.get(&peer).filter(|s| !s.is_ready())?;
+    ) -> bool {
+        let Some(session) = self.sessions.get(&peer).filter(|s| !s.is_ready()) else {
+            return false;
+        };
         let (address, direction, started) = (session.address, session.direction, session.started);
         let verdict = check(&self.config, self.nonce, &hello);
         if let Err(reason) = verdict.and_then(|()| self.admit(now, peer, direction, out)) {
             self.end(now, peer, reason, out);
             self.flush(out);
-            return None;
+            return false;
         }
         let region = printable(&hello.region);
         let listen = self.learn_address(now, peer, &address, direction, &hello, &region);
@@ -103,19 +94,19 @@ impl Peers {
         };
         let session = self.sessions.get_mut(&peer).expect("looked up above, and admitted");
         session.greeted = Some(greeted);
-        let outdated = session.told != *status;
-        session.told = *status;
+        let outdated = session.told != status;
+        session.told = status;
         self.counts.handshakes_completed += 1;
         self.dial_due = Time::ZERO;
         let handshake_ms = u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX);
         out.push(Output::Event(Event::PeerUp { peer, address, direction, moniker, handshake_ms }));
         if outdated {
-            out.push(Output::Send(vec![peer], Arc::new(Message::Status(*status))));
+            out.push(Output::Send(vec![peer], Arc::new(Message::Status(status))));
         }
         self.ask_newcomer(peer, direction, out);
         self.watch_clock(out);
         self.flush(out);
-        Some(HelloDone { peer, direction, status: hello.status })
+        true
     }
 
     /// Finds a slot, evicting somebody on public networks, or names alternatives and refuses.

@@ -65,7 +65,8 @@ impl Bucket {
         self.at = self.at.max(now);
         let full = self.limit.tokens * self.limit.period_ms;
         if self.level < full {
-            self.level = elapsed.saturating_mul(self.limit.tokens).saturating_add(self.level).min(full);
+            self.level =
+                elapsed.saturating_mul(self.limit.tokens).saturating_add(self.level).min(full);
         }
     }
 }
@@ -229,6 +230,3 @@ const PEERS_LIMIT: Limit = Limit::new(8, 60_000);
 const ANSWER_LIMIT: Limit = Limit::new(512, 10_000);
 /// 0.1 addresses per second on average (as Bitcoin Core's limit on `addr`).
 const ADDRESSES_LIMIT: Limit = Limit::new(1, 10_000);
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,7 @@ mod session;
 
 pub use book::Group;
 pub use config::{Config, INBOUND_MAX, OUTBOUND_MIN, OUTBOUND_TARGET, SESSIONS_MAX};
-pub use hello::{HelloDone, check, keeps_new};
+pub use hello::{check, keeps_new};
 
 use crate::{Counters, Event, Output, io::earliest};
 use book::{Book, Endpoint};
@@ -36,12 +36,14 @@ use std::{
 
 /// Whether a message may be handled.
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// Handle it.
     Pass,
-    /// Do not look at it; whatever follows from that was ordered.
+    /// Do not look at it.
     Drop,
+    /// Do not look at it, and book this with [`Peers::fault`].
+    Fault(Fault),
 }
 
 /// All peers of one node.
@@ -209,13 +211,11 @@ impl Peers {
             (_, true) | (Message::Hello(_) | Message::Goodbye(_), _) => Fault::RateLimit,
             (_, false) => Fault::HelloOrder,
         };
-        let too_early = !session.is_ready() && fault == Fault::HelloOrder;
-        self.blame(now, peer, fault, out);
-        if too_early {
+        if !session.is_ready() && fault == Fault::HelloOrder {
             self.end(now, peer, DisconnectReason::MessageBeforeHello, out);
+            self.flush(out);
         }
-        self.flush(out);
-        Gate::Drop
+        Gate::Fault(fault)
     }
 
     /// Does what is due: timeouts, pings, dials, questions, bans that end.

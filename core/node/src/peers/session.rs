@@ -127,15 +127,25 @@ impl Session {
 }
 
 impl Peers {
+    /// Takes a ping, pong or goodbye; other messages are not for this part.
+    pub fn control(&mut self, now: Time, peer: PeerId, message: &Message, out: &mut Vec<Output>) {
+        match message {
+            Message::Ping(number) => self.ping(peer, *number, out),
+            Message::Pong(number) => self.pong(now, peer, *number),
+            Message::Goodbye(reason) => self.goodbye(now, peer, *reason, out),
+            _ => {}
+        }
+    }
+
     /// Answers a ping.
-    pub fn ping(&mut self, peer: PeerId, number: u64, out: &mut Vec<Output>) {
+    fn ping(&mut self, peer: PeerId, number: u64, out: &mut Vec<Output>) {
         if self.is_ready(&peer) {
             out.push(Output::Send(vec![peer], Arc::new(Message::Pong(number))));
         }
     }
 
     /// Takes the answer to a ping; a number that is not out is ignored.
-    pub fn pong(&mut self, now: Time, peer: PeerId, number: u64) {
+    fn pong(&mut self, now: Time, peer: PeerId, number: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let Some((_, sent)) = session.ping.take_if(|(out, _)| *out == number) else { return };
         let rtt = u64::try_from(now.since(sent).as_millis()).unwrap_or(u64::MAX);
@@ -144,7 +154,7 @@ impl Peers {
     }
 
     /// Takes a peer's goodbye: the session is over for the reason it gave.
-    pub fn goodbye(
+    fn goodbye(
         &mut self,
         now: Time,
         peer: PeerId,
@@ -159,7 +169,8 @@ impl Peers {
     }
 
     /// Takes a peer's newest claim about its chain.
-    pub fn set_status(&mut self, peer: PeerId, status: ChainStatus) {
+    pub fn set_status(&mut self, now: Time, peer: PeerId, status: ChainStatus) {
+        tracing::trace!(%now, %peer, number = status.number, "status");
         if let Some(greeted) = self.sessions.get_mut(&peer).and_then(|s| s.greeted.as_mut()) {
             greeted.status = status;
         }

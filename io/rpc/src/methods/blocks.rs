@@ -100,7 +100,7 @@ fn pending(cx: &Context, full: bool) -> Answer {
         size: None,
     })?;
     let shown = if full {
-        serde_json::to_value(waiting.iter().map(|t| convert::pending(t)).collect::<Vec<_>>())?
+        serde_json::to_value(waiting.iter().map(convert::pending).collect::<Vec<_>>())?
     } else {
         serde_json::to_value(transactions.iter().map(|t| *t.tx_hash()).collect::<Vec<_>>())?
     };

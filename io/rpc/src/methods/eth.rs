@@ -18,7 +18,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::inline("eth_accounts", "Returns no accounts: the node holds no keys.", &[], "[Address]", accounts),
     Method::inline("eth_coinbase", "Returns who is paid for blocks of this node.", &[], "Address", coinbase),
     Method::inline("eth_mining", "Tells whether the node mines.", &[], "Boolean", mining),
-    Method::inline("eth_hashrate", "Returns the miner's hashes per second.", &[], "Quantity", hashrate),
+    Method::inline("eth_hashrate", "Returns the hashes per second that the miner is held to.", &[], "Quantity", hashrate),
     Method::inline(
         "eth_protocolVersion",
         "Returns the version of the wire protocol.",
@@ -93,9 +93,11 @@ fn mining(cx: &Context, _: &mut Args) -> Answer {
     reply(&pow.mining)
 }
 
+/// The miner's threads do not report; what is known is the rate it is held to.
 fn hashrate(cx: &Context, _: &mut Args) -> Answer {
     let Engine::Pow(pow) = &cx.view().status.engine;
-    reply(&U64::from(pow.hashrate))
+    let rate = pow.mine_rate.filter(|_| pow.mining).unwrap_or(0);
+    reply(&U64::from(rate))
 }
 
 fn protocol_version(_: &Context, _: &mut Args) -> Answer {

@@ -13,9 +13,7 @@ use alloy_primitives::B64;
 use kette_chain::{BlockTree, ExecutedBlock, MemoryChain};
 use kette_ledger::{Attributes, State};
 use kette_types::spec::{PowSpec, Retarget};
-use kette_types::{
-    Address, B256, Block, Body, Bytes, Header, SealedHeader, Time, U256,
-};
+use kette_types::{Address, B256, Block, Body, Bytes, Header, SealedHeader, Time, U256};
 use std::sync::Arc;
 
 /// Timestamp of the genesis block.
@@ -51,8 +49,7 @@ fn first_difficulty() -> U256 {
 }
 
 fn genesis() -> SealedHeader {
-    let header =
-        Header { timestamp: EPOCH, difficulty: first_difficulty(), ..Header::default() };
+    let header = Header { timestamp: EPOCH, difficulty: first_difficulty(), ..Header::default() };
     SealedHeader::new(header, Bytes::new())
 }
 
@@ -176,7 +173,7 @@ impl Harness {
             }
             Output::Publish(header) => {
                 let number = header.number;
-                self.published.push(header);
+                self.published.push(*header);
                 format!("publish {number}")
             }
             Output::Alarm(_) => "alarm".to_owned(),

@@ -11,11 +11,7 @@ const SEEDS: u64 = 21;
 const RATE: f64 = 1_000_000.0;
 
 fn slow_spec() -> PowSpec {
-    PowSpec {
-        anchor_difficulty: U256::from(10_000_000),
-        difficulty_min: U256::from(16),
-        ..spec()
-    }
+    PowSpec { anchor_difficulty: U256::from(10_000_000), difficulty_min: U256::from(16), ..spec() }
 }
 
 /// A found block: when, seconds after the start, and at what difficulty.

@@ -78,10 +78,7 @@ fn refuses_each_violation() {
     let loser = losing.into_iter().find(|h| proof::header_pow_hash(h) > target);
     let loser = loser.expect("seven of eight nonces lose");
     let got = proof::header_pow_hash(&loser);
-    assert_eq!(
-        check(&loser, &tree),
-        Err(Violation::ProofOfWork { got, expected: target }.into())
-    );
+    assert_eq!(check(&loser, &tree), Err(Violation::ProofOfWork { got, expected: target }.into()));
 
     assert_eq!(
         broken(|header| header.number = 4),

@@ -3,7 +3,7 @@
 use super::proof::*;
 use super::{genesis, spec, template};
 use crate::job::MineJob;
-use alloy_primitives::{B64, U512, b256, keccak256, uint};
+use alloy_primitives::{B64, U512, b256, keccak256};
 use kette_types::{B256, Header, U256};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -17,9 +17,15 @@ fn reference(preimage: B256, nonce: u64) -> U256 {
 #[test]
 fn hash_is_the_double_sha256_of_forty_bytes() {
     // Computed with Python's hashlib.
-    uint! {
-        assert_eq!(pow_hash(B256::ZERO, 0), 0x75299850_6c34979b_5cffb93e_51c1e0c7_6ee35fcb_420e1a66_a032730b_69108e32_U256);
-        assert_eq!(pow_hash(B256::repeat_byte(0x11), 0x0102_0304_0506_0708), 0x8a684352_e2b94cda_5ec62903_5f061a09_a1b59f46_2556de45_26d62876_6164c0e6_U256);
+    for (preimage, nonce, expected) in [
+        (B256::ZERO, 0, b256!("752998506c34979b5cffb93e51c1e0c76ee35fcb420e1a66a032730b69108e32")),
+        (
+            B256::repeat_byte(0x11),
+            0x0102_0304_0506_0708,
+            b256!("8a684352e2b94cda5ec629035f061a09a1b59f462556de4526d628766164c0e6"),
+        ),
+    ] {
+        assert_eq!(B256::from(pow_hash(preimage, nonce)), expected);
     }
 }
 
@@ -31,10 +37,7 @@ fn preimage_is_the_block_hash_with_nonce_zero() {
     assert_eq!(seal_hash(&sealed), seal_hash(&header));
     assert_ne!(sealed.hash_slow(), header.hash_slow());
     assert_eq!(nonce(&sealed), 0x0909_0909_0909_0909);
-    assert_eq!(
-        header_pow_hash(&sealed),
-        reference(seal_hash(&header), 0x0909_0909_0909_0909)
-    );
+    assert_eq!(header_pow_hash(&sealed), reference(seal_hash(&header), 0x0909_0909_0909_0909));
 }
 
 #[test]
@@ -110,7 +113,7 @@ proptest! {
     #[test]
     fn work_is_two_to_the_256_over_target_plus_one(limbs: [u64; 4], shift in 0usize..256) {
         let t = U256::from_limbs(limbs) >> shift;
-        let exact = (U512::ONE << 256) / (U512::from(t) + U512::ONE);
+        let exact: U512 = (U512::ONE << 256) / (U512::from(t) + U512::ONE);
         prop_assert_eq!(U512::from(work(t)), exact.min(U512::from(U256::MAX)));
     }
 

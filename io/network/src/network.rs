@@ -1,0 +1,229 @@
+//! The host's handle, and how a driver starts.
+
+use crate::{
+    address::{from_libp2p, keypair},
+    config::Config,
+    driver::{self, Command},
+    event::{NetworkError, NetworkEvent, SendError},
+    gate::CutSet,
+    queue::{Frame, Pushed},
+    session::Session,
+    stats::{Counters, NetworkStats, Traffic},
+};
+use bytes::Bytes;
+use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::{
+    mpsc::{Receiver, UnboundedSender},
+    oneshot,
+};
+
+/// Returns the identity of an ed25519 seed.
+pub fn peer_id(secret: &[u8; 32]) -> PeerId {
+    from_libp2p(&keypair(secret).public().to_peer_id()).expect("the key is an ed25519 key")
+}
+
+/// Starts a driver on the current tokio runtime; it listens when this returns.
+///
+/// # Errors
+/// If an address to listen on cannot be bound.
+pub async fn start(
+    config: Config,
+) -> Result<(Network, Receiver<NetworkEvent>), NetworkError> {
+    let shared = Arc::new(Shared::new(peer_id(&config.secret)));
+    let (commands, events) = driver::start(config, Arc::clone(&shared)).await?;
+    Ok((Network { shared, commands }, events))
+}
+
+/// A handle to a running driver. The driver stops when [`Self::shutdown`] is called, when all handles
+/// are dropped, or when the receiver of its events is dropped.
+#[derive(Clone)]
+pub struct Network {
+    shared: Arc<Shared>,
+    commands: UnboundedSender<Command>,
+}
+
+impl Network {
+    /// Returns the node's own identity.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.own
+    }
+
+    /// Queues a message; never blocks. Encodes once when the same `Arc` goes to many peers in a row.
+    ///
+    /// # Errors
+    /// If the message was not queued.
+    pub fn send(&self, peer: PeerId, message: Arc<Message>) -> Result<(), SendError> {
+        let session = self.session(&peer)?;
+        let frame = self.shared.encode(&message)?;
+        self.push(&session, &message, frame)
+    }
+
+    /// Queues a message to several peers, encoding it once; returns those to whom it was not queued.
+    pub fn broadcast(&self, peers: &[PeerId], message: &Message) -> Vec<(PeerId, SendError)> {
+        let all = |error| peers.iter().map(|peer| (*peer, error)).collect();
+        if peers.is_empty() {
+            return Vec::new();
+        }
+        let frame = match frame(message) {
+            Ok(frame) => frame,
+            Err(error) => return all(error),
+        };
+        let send = |peer: &PeerId| {
+            let session = self.session(peer)?;
+            self.push(&session, message, frame.clone())
+        };
+        peers.iter().filter_map(|peer| send(peer).err().map(|error| (*peer, error))).collect()
+    }
+
+    /// Dials; ends in exactly one `Connected` or `DialFailed`.
+    pub fn dial(&self, address: PeerAddress) {
+        self.command(Command::Dial(address));
+    }
+
+    /// Ends a session after the control frames that are queued, such as a goodbye, were written, or
+    /// after a short time. Nothing can be sent to the peer from here on.
+    pub fn disconnect(&self, peer: PeerId, reason: DisconnectReason) {
+        let session = self.shared.sessions_mut().remove(&peer);
+        if let Some(session) = session {
+            session.close();
+            self.command(Command::Disconnect(session.connection, reason));
+        }
+    }
+
+    /// Replaces the set of peers with whom no session may exist. Sessions with them end at once.
+    pub fn set_cut(&self, cut: CutSet) {
+        *self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner) = cut.clone();
+        self.command(Command::SetCut(cut));
+    }
+
+    /// Returns the set of peers with whom no session may exist.
+    pub fn cut(&self) -> CutSet {
+        self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the counters.
+    pub fn stats(&self) -> NetworkStats {
+        let shared = &self.shared;
+        let sessions = shared.sessions.read().unwrap_or_else(PoisonError::into_inner).clone();
+        NetworkStats {
+            peers: sessions.iter().map(|(peer, session)| (*peer, session.stats())).collect(),
+            total: shared.total.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            handshakes: shared.counters.handshakes(),
+            events_dropped: shared.counters.events_dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns where the node listens, with its identity.
+    pub fn listen_addresses(&self) -> Vec<PeerAddress> {
+        self.shared.listening().clone()
+    }
+
+    /// Stops the driver: flushes and closes all sessions, frees the ports, ends all tasks.
+    pub async fn shutdown(self) {
+        let (done, stopped) = oneshot::channel();
+        self.command(Command::Shutdown(done));
+        // An error means that the driver has stopped already.
+        let _ = stopped.await;
+    }
+
+    fn session(&self, peer: &PeerId) -> Result<Arc<Session>, SendError> {
+        if self.shared.closed.load(Ordering::Relaxed) {
+            return Err(SendError::Closed);
+        }
+        let sessions = self.shared.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(peer).map(Arc::clone).ok_or(SendError::NotConnected)
+    }
+
+    fn push(&self, session: &Session, message: &Message, frame: Frame) -> Result<(), SendError> {
+        let lane = message.lane();
+        match session.push(lane, frame) {
+            Pushed::Queued { open, .. } => {
+                if open {
+                    self.command(Command::Open(session.connection, lane));
+                }
+                Ok(())
+            }
+            Pushed::Full => Err(SendError::Overflow(lane)),
+            Pushed::Closed => Err(SendError::NotConnected),
+        }
+    }
+
+    fn command(&self, command: Command) {
+        // Fails only when the driver has stopped, which the host learns from its event channel.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// What handles and driver share.
+pub(crate) struct Shared {
+    pub(crate) own: PeerId,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) total: Arc<Mutex<Traffic>>,
+    pub(crate) closed: AtomicBool,
+    sessions: RwLock<BTreeMap<PeerId, Arc<Session>>>,
+    listening: Mutex<Vec<PeerAddress>>,
+    cut: Mutex<CutSet>,
+    /// The last message that was encoded and is still alive. Weak: an idle node keeps no block.
+    encoded: Mutex<Option<(Weak<Message>, Frame)>>,
+}
+
+impl Shared {
+    fn new(own: PeerId) -> Self {
+        Self {
+            own,
+            counters: Arc::default(),
+            total: Arc::default(),
+            closed: AtomicBool::new(false),
+            sessions: RwLock::default(),
+            listening: Mutex::default(),
+            cut: Mutex::default(),
+            encoded: Mutex::default(),
+        }
+    }
+
+    /// Locks the sessions that can be sent to.
+    pub(crate) fn sessions_mut(
+        &self,
+    ) -> std::sync::RwLockWriteGuard<'_, BTreeMap<PeerId, Arc<Session>>> {
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks the addresses listened on.
+    pub(crate) fn listening(&self) -> MutexGuard<'_, Vec<PeerAddress>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn encode(&self, message: &Arc<Message>) -> Result<Frame, SendError> {
+        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        // The weak pointer keeps the allocation, so an equal address means the same message.
+        if let Some((last, frame)) = &*encoded
+            && std::ptr::eq(last.as_ptr(), Arc::as_ptr(message))
+        {
+            return Ok(frame.clone());
+        }
+        let frame = frame(message)?;
+        *encoded = (frame.bytes.len() <= ENCODED_BYTES_MAX)
+            .then(|| (Arc::downgrade(message), frame.clone()));
+        Ok(frame)
+    }
+}
+
+fn frame(message: &Message) -> Result<Frame, SendError> {
+    let bytes = message.encode();
+    let lane = message.lane();
+    if bytes.len() > lane.frame_bytes_max() {
+        return Err(SendError::TooLarge { lane, bytes: bytes.len() });
+    }
+    let droppable = matches!(message, Message::NewTransactions(_));
+    Ok(Frame { bytes: Bytes::from(bytes), name: message.name(), droppable })
+}
+
+/// Largest encoding that is remembered; larger ones go to few peers, and an idle node should be small.
+const ENCODED_BYTES_MAX: usize = 256 * 1024;

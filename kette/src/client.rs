@@ -1,0 +1,81 @@
+//! A client of a node's JSON-RPC, for the commands.
+
+use crate::commands::exit::Exit;
+use jsonrpsee::{
+    core::{ClientError, client::ClientT as _, params::ArrayParams},
+    http_client::{HttpClient, HttpClientBuilder},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A node, as seen over HTTP.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: String,
+    http: HttpClient,
+}
+
+/// A question is given up after this time.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Client {
+    /// Prepares a client; connects with the first question.
+    ///
+    /// # Errors
+    /// If `url` is no HTTP address.
+    pub fn new(url: &str) -> anyhow::Result<Self> {
+        Self::with_timeout(url, TIMEOUT)
+    }
+
+    /// Prepares a client whose questions are given up after `timeout`.
+    ///
+    /// # Errors
+    /// If `url` is no HTTP address.
+    pub fn with_timeout(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let http = HttpClientBuilder::default()
+            .request_timeout(timeout)
+            .max_response_size(RESPONSE_BYTES_MAX)
+            .build(&url)
+            .map_err(|error| anyhow::anyhow!("`{url}` is no HTTP address: {error}"))?;
+        Ok(Self { url, http })
+    }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// [`Exit::NotUp`] if nobody answers, otherwise what the node answered.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: impl IntoIterator<Item = Value>,
+    ) -> anyhow::Result<T> {
+        let mut list = ArrayParams::new();
+        for param in params {
+            list.insert(param)?;
+        }
+        self.http.request(method, list).await.map_err(|error| self.explain(method, error))
+    }
+
+    fn explain(&self, method: &str, error: ClientError) -> anyhow::Error {
+        match error {
+            ClientError::Call(answer) => match answer.data() {
+                Some(data) => anyhow::anyhow!("{}: {} ({data})", method, answer.message()),
+                None => anyhow::anyhow!("{}: {}", method, answer.message()),
+            },
+            ClientError::RequestTimeout => {
+                Exit::TimedOut(format!("{} did not answer {method} in time", self.url)).into()
+            }
+            ClientError::Transport(error) => Exit::NotUp(format!(
+                "no node answers at {}: {error}\nstart one with `kette node` or `kette net up`, or name another with --rpc",
+                self.url
+            ))
+            .into(),
+            other => anyhow::anyhow!("{method}: {other}"),
+        }
+    }
+}
+
+/// Longest answer read.
+const RESPONSE_BYTES_MAX: u32 = 128 * 1024 * 1024;

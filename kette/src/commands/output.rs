@@ -1,0 +1,63 @@
+//! How results are printed: JSON as it is, or aligned lines for people.
+
+use serde_json::Value;
+use std::io::Write as _;
+
+/// Prints a value: JSON with `--json`, otherwise `key  value` lines.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
+        return Ok(());
+    }
+    match value {
+        Value::Object(fields) => {
+            let width = fields.keys().map(String::len).max().unwrap_or(0);
+            for (key, value) in fields {
+                writeln!(out, "{key:width$}  {}", plain(value))?;
+            }
+        }
+        Value::Array(rows) => {
+            for row in rows {
+                writeln!(out, "{}", plain(row))?;
+            }
+        }
+        other => writeln!(out, "{}", plain(other))?,
+    }
+    Ok(())
+}
+
+/// Prints rows under headings, columns aligned.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.len()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    let mut line = |cells: Vec<&str>| -> std::io::Result<()> {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())
+    };
+    line(headings.to_vec())?;
+    for row in rows {
+        line(row.iter().map(String::as_str).collect())?;
+    }
+    Ok(())
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}

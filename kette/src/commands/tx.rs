@@ -1,0 +1,149 @@
+//! `kette tx`: sign and send transactions.
+
+use crate::{cli::RpcArgs, client::Client, commands::{exit::Exit, keys, output}, presets};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, utils::parse_ether};
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// What to do with transactions.
+#[derive(Debug, Subcommand)]
+pub enum Tx {
+    /// Sign a transfer or a call and send it
+    Send(SendArgs),
+    /// Send a transaction that is signed already
+    Submit {
+        /// EIP-2718 bytes, hexadecimal.
+        raw: Bytes,
+        #[command(flatten)]
+        rpc: RpcArgs,
+    },
+}
+
+/// Flags of `kette tx send`.
+#[derive(Args, Debug)]
+pub struct SendArgs {
+    /// Sender: an address of the keystore, or dev:N for account N of the development mnemonic.
+    #[arg(long, default_value = "dev:0")]
+    from: String,
+    /// Receiver.
+    #[arg(long)]
+    to: Address,
+    /// Amount in coins (18 decimals), e.g. 1.5; append "wei" for wei.
+    #[arg(long, default_value = "0")]
+    value: String,
+    /// Call data, hexadecimal.
+    #[arg(long, default_value = "0x")]
+    data: Bytes,
+    /// Sequence number; asked from the node without it.
+    #[arg(long)]
+    nonce: Option<u64>,
+    /// Wait for this state: pending, included or final.
+    #[arg(long, default_value = "pending", value_parser = ["pending", "included", "final"])]
+    wait: String,
+    /// How long to wait, seconds.
+    #[arg(long, default_value_t = 120)]
+    timeout: u64,
+    #[command(flatten)]
+    store: keys::StoreArgs,
+    #[command(flatten)]
+    rpc: RpcArgs,
+}
+
+/// Carries out `kette tx`.
+///
+/// # Errors
+/// If the node refuses the transaction or it is not included in time.
+pub fn run(args: Tx, json: bool) -> anyhow::Result<()> {
+    match args {
+        Tx::Send(args) => super::block_on(send(args, json)),
+        Tx::Submit { raw, rpc } => super::block_on(async {
+            let hash: B256 =
+                Client::new(&rpc.rpc)?.ask("eth_sendRawTransaction", [json!(raw)]).await?;
+            output::print(&json!({ "hash": hash }), json)
+        }),
+    }
+}
+
+async fn send(args: SendArgs, json: bool) -> anyhow::Result<()> {
+    let signer = signer(&args)?;
+    let client = Client::new(&args.rpc.rpc)?;
+    let from = signer.address();
+    let value = amount(&args.value)?;
+    let chain_id: U256 = client.ask("eth_chainId", []).await?;
+    let nonce = match args.nonce {
+        Some(nonce) => nonce,
+        None => {
+            let next: U256 = client.ask("eth_getTransactionCount", [json!(from), json!("pending")]).await?;
+            next.to()
+        }
+    };
+    let tip: U256 = client.ask("eth_maxPriorityFeePerGas", []).await?;
+    let price: U256 = client.ask("eth_gasPrice", []).await?;
+    let call = json!({ "from": from, "to": args.to, "value": value, "data": args.data });
+    let gas: U256 = client.ask("eth_estimateGas", [call]).await?;
+    let transaction = TxEip1559 {
+        chain_id: chain_id.to(),
+        nonce,
+        gas_limit: gas.to(),
+        // Twice the current price outlasts six full blocks of rising base fee (EIP-1559).
+        max_fee_per_gas: (price * U256::from(2) + tip).to(),
+        max_priority_fee_per_gas: tip.to(),
+        to: TxKind::Call(args.to),
+        value,
+        input: args.data.clone(),
+        ..TxEip1559::default()
+    };
+    let signature = signer.sign_hash_sync(&transaction.signature_hash())?;
+    let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
+    let hash: B256 = client.ask("eth_sendRawTransaction", [json!(Bytes::from(raw))]).await?;
+    let state = wait(&client, hash, &args.wait, Duration::from_secs(args.timeout)).await?;
+    output::print(&json!({ "hash": hash, "from": from, "nonce": nonce, "finality": state }), json)
+}
+
+async fn wait(client: &Client, hash: B256, until: &str, limit: Duration) -> anyhow::Result<Value> {
+    let started = Instant::now();
+    loop {
+        let state: Value = client.ask("kette_finality", [json!(hash)]).await?;
+        let reached = match (until, state["status"].as_str()) {
+            ("pending", _) | (_, Some("final")) => true,
+            ("included", Some(now)) => now == "included" || now == "confirmed",
+            _ => false,
+        };
+        if reached {
+            return Ok(state);
+        }
+        if started.elapsed() > limit {
+            let text = format!("{hash} is not {until} after {} s", limit.as_secs());
+            return Err(Exit::TimedOut(text).into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// How often a waiting command asks.
+const POLL: Duration = Duration::from_millis(200);
+
+fn signer(args: &SendArgs) -> anyhow::Result<PrivateKeySigner> {
+    if let Some(index) = args.from.strip_prefix("dev:") {
+        return presets::development_signer(index.parse().context("--from dev:N")?);
+    }
+    let address: Address = args.from.parse().map_err(|_| {
+        anyhow::anyhow!("--from `{}`: expected an address of the keystore or dev:N", args.from)
+    })?;
+    keys::open(&args.store, address)
+}
+
+fn amount(text: &str) -> anyhow::Result<U256> {
+    let parsed = match text.strip_suffix("wei") {
+        Some(wei) => wei.trim().parse().ok(),
+        None => parse_ether(text).ok(),
+    };
+    let Some(amount) = parsed else { bail!("--value `{text}` is no amount, e.g. 1.5 or 100wei") };
+    Ok(amount)
+}

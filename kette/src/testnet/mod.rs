@@ -1,0 +1,9 @@
+//! Networks of many nodes on this machine: a network file becomes a plan, a plan becomes processes.
+
+pub mod directory;
+pub mod file;
+pub mod launch;
+pub mod plan;
+pub mod process;
+pub mod score;
+pub mod status;
