@@ -330,6 +330,9 @@ impl Node {
                 if let Some(block) = Arc::get_mut(&mut executed) {
                     block.weight = staged.weight;
                 }
+                if let Some(peer) = source_peer(source) {
+                    self.peers.useful_block(now, &peer);
+                }
                 self.attach(now, executed, out);
                 self.answer(source, Ok(Reply::Block(hash)), out);
             }

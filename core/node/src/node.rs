@@ -251,23 +251,17 @@ impl Node {
             }
             Input::Connected { peer, address, direction } => {
                 let status = self.chain_status();
-                self.counters.handshakes_attempted += 1;
                 self.peers.connected(now, peer, address, direction, status, out.orders());
             }
             Input::Disconnected { peer, reason } => {
                 self.peers.disconnected(now, peer, reason, out.orders());
-                self.forget_peer(now, peer);
             }
             Input::DialFailed { address } => self.peers.dial_failed(now, address, out.orders()),
             Input::Discovered(addresses) => self.peers.discovered(now, &addresses, out.orders()),
             Input::Message(peer, message) => self.message(now, peer, message, &mut out),
             Input::Malformed(peer, lane, error) => {
                 tracing::debug!(%peer, lane = lane.name(), %error, "malformed message");
-                if let kette_types::DecodeError::UnknownKind(_) = error {
-                    // A newer peer may say things that this version does not know.
-                } else {
-                    self.fault(now, peer, kette_types::Fault::Malformed(error), &mut out);
-                }
+                self.peers.malformed(now, peer, error, out.orders());
             }
             Input::Submit(ticket, transaction) => {
                 let result = self.submit(now, transaction, &mut out);
@@ -285,6 +279,9 @@ impl Node {
     }
 
     fn tick(&mut self, now: Time, out: &mut Outbox) {
+        for peer in self.peers.take_gone() {
+            self.forget_peer(now, peer);
+        }
         self.import_some(now, out);
         if self.peers.deadline().is_some_and(|due| due <= now) {
             self.peers.tick(now, out.orders());

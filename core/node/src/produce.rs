@@ -285,6 +285,7 @@ impl Node {
         let changes = self.mempool.on_head(now, &state, &head, &touched, &included, readmit);
         self.dropped(changes.dropped, out);
         self.inventory.on_head();
+        self.inventory.included(&included);
         let done: Vec<B256> =
             included.into_iter().filter(|hash| self.journaled.remove(hash)).collect();
         if !done.is_empty() {

@@ -38,7 +38,6 @@ impl Node {
                 let status = self.chain_status();
                 let claim = hello.status;
                 if self.peers.hello(now, peer, *hello, status, out.orders()) {
-                    self.counters.handshakes_completed += 1;
                     self.relay.connected(peer);
                     self.inventory.connected(now, peer, &self.mempool, out.orders());
                     self.sync.claimed(peer, claim.number, claim.weight);
@@ -308,7 +307,6 @@ impl Node {
     }
 
     pub(crate) fn fault(&mut self, now: Time, peer: PeerId, fault: Fault, out: &mut Outbox) {
-        self.counters.faults += 1;
         self.peers.fault(now, peer, fault, out.orders());
     }
 
@@ -338,7 +336,6 @@ impl Node {
             }),
             Command::Ban(peer, secs) => {
                 self.peers.ban(now, peer, std::time::Duration::from_secs(secs), out.orders());
-                self.counters.bans += 1;
                 Ok(Reply::Done)
             }
             Command::Unban(peer) => {

@@ -25,6 +25,8 @@ impl Node {
             current: head.number,
             highest,
         });
+        let mut counters = self.counters;
+        self.peers.count_into(&mut counters);
         let peers = &self.config.peers;
         Status {
             peer_id: peers.me,
@@ -48,7 +50,7 @@ impl Node {
             engine: self.engine.status(),
             beneficiary: self.config.local.beneficiary,
             tree_blocks: self.tree.len(),
-            counters: self.counters,
+            counters,
             alarms: self.alarms.clone(),
         }
     }

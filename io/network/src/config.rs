@@ -1,6 +1,6 @@
 //! What the host decides about the network driver, and the driver's own named bounds.
 
-use kette_types::{B256, PeerId};
+use kette_types::B256;
 use std::{net::SocketAddr, time::Duration};
 
 /// Settings of one network driver.
@@ -58,11 +58,6 @@ impl Config {
         let [a, b, c, d, ..] = self.genesis.0;
         format!("/kette/{a:02x}{b:02x}{c:02x}{d:02x}")
     }
-
-    /// Returns the node's own identity.
-    pub(crate) fn identity(&self) -> PeerId {
-        crate::peer_id(&self.secret)
-    }
 }
 
 /// Dials in flight at most.
@@ -90,7 +85,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(15);
 pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An offer from a peer whose session is older than this means that the peer restarted.
 pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(3);
-/// Time that queued control frames get before a session is closed.
+/// Time that a peer gets to read queued control frames before its session is closed.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 /// Time that a closed TCP connection gets to write what was handed to it.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_millis(80);

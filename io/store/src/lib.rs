@@ -26,6 +26,3 @@ pub use read::{
 };
 pub use verify::{PROBLEMS_MAX, Verified};
 pub use write::Store;
-
-//cfgtest
-//mod tests;

@@ -44,7 +44,7 @@ pub fn run(args: Chain, json: bool) -> anyhow::Result<()> {
         Store::open(&home.database(), &StoreOptions::default(), replay.genesis_parts())?;
     let started = Instant::now();
     reader.verify_integrity()?;
-    let tip = reader.canonical_tip()?;
+    let (tip, _) = reader.head()?;
     for number in 1..=tip {
         let stored = reader.block_by_number(number)?.ok_or_else(|| {
             Exit::Failed(format!("block {number} is missing: delete the database and sync again"))

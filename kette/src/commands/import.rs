@@ -87,7 +87,7 @@ pub fn run(args: ImportArgs, json: bool) -> anyhow::Result<()> {
         }
     }
     flush(&mut store, &mut replay, &mut batch, first)?;
-    let tip = reader.canonical_tip()?;
+    let (tip, _) = reader.head()?;
     store.close()?;
     let head = replay.head();
     output::print(

@@ -114,7 +114,7 @@ fn save(store: &StoreArgs, signer: &PrivateKeySigner) -> anyhow::Result<PathBuf>
     if path.exists() {
         bail!("{} exists already", path.display());
     }
-    let mut random = rand_for_keystore();
+    let mut random = alloy_signer::k256::elliptic_curve::rand_core::OsRng;
     LocalSigner::encrypt_keystore(
         &keystore,
         &mut random,

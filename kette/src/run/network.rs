@@ -1,11 +1,11 @@
 //! Between the core's words and the network's: sessions in, messages out, stored blocks served on the side.
 
-use kette_network::{Network, NetworkEvent, SendError};
+use kette_network::{CutSet, Network, NetworkEvent, SendError};
 use kette_node::Input;
-use kette_rpc::{NetworkControl, Traffic};
+use kette_rpc::{KindTraffic, NetworkControl, Traffic};
 use kette_store::Reader;
 use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Requests of peers that are answered from the store at once; more wait in the peers' streams.
@@ -109,7 +109,6 @@ fn to_input(event: NetworkEvent) -> Option<Input> {
 }
 
 /// What RPC and metrics may see and switch of the network.
-#[derive(Debug)]
 pub(super) struct Control(Network);
 
 impl Control {
@@ -124,14 +123,31 @@ impl NetworkControl for Control {
     }
 
     fn traffic(&self) -> Traffic {
-        todo!()
+        let stats = self.0.stats();
+        let mut kinds: BTreeMap<String, KindTraffic> = BTreeMap::new();
+        for (kind, count) in &stats.total.messages_in {
+            kinds.entry((*kind).to_owned()).or_default().messages_in = *count;
+        }
+        for (kind, count) in &stats.total.messages_out {
+            kinds.entry((*kind).to_owned()).or_default().messages_out = *count;
+        }
+        // Bytes are counted per session, not per kind.
+        let all = kinds.entry("all".to_owned()).or_default();
+        (all.bytes_in, all.bytes_out) = (stats.total.bytes_in, stats.total.bytes_out);
+        let rtts: Vec<f64> =
+            stats.peers.values().filter_map(|p| p.rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0).collect();
+        let rtt_ms = (!rtts.is_empty()).then(|| rtts.iter().sum::<f64>() / rtts.len() as f64);
+        Traffic { kinds, rtt_ms }
     }
 
     fn set_cut(&self, peers: Vec<PeerId>) {
-        self.0.set_cut(peers.into_iter().collect());
+        self.0.set_cut(CutSet::Peers(peers.into_iter().collect()));
     }
 
     fn cut(&self) -> Vec<PeerId> {
-        self.0.cut().into_iter().collect()
+        match self.0.cut() {
+            CutSet::Peers(peers) => peers.into_iter().collect(),
+            CutSet::Everyone => self.0.stats().peers.into_keys().collect(),
+        }
     }
 }

@@ -171,14 +171,11 @@ fn network_config(
     kind: NetworkKind,
 ) -> kette_network::Config {
     kette_network::Config {
-        secret,
-        listen: vec![settings.p2p],
         quic: settings.quic,
-        genesis: genesis.hash(),
         kademlia: settings.discovery,
         public: kind == NetworkKind::Public,
         sessions_max: settings.max_peers,
-        ..kette_network::Config::default()
+        ..kette_network::Config::new(secret, vec![settings.p2p], genesis.hash())
     }
 }
 
@@ -203,8 +200,6 @@ fn peer_config(
     kind: NetworkKind,
 ) -> peers::Config {
     peers::Config {
-        listen,
-        agent: concat!("kette/", env!("CARGO_PKG_VERSION")).to_owned(),
         moniker: settings.moniker.clone(),
         region: settings.region.clone(),
         configured: settings.peers.clone(),
@@ -213,11 +208,12 @@ fn peer_config(
         sessions_max: settings.max_peers,
         allow: settings.allow.clone(),
         ..peers::Config::new(
+            kind,
             me,
+            listen,
             settings.spec.chain_id(),
             genesis.hash(),
             settings.spec.rules_hash(),
-            kind,
             rand::random(),
         )
     }

@@ -280,7 +280,7 @@ fn serving_is_bounded_by_an_allowance_of_bytes() {
     let hashes: Vec<_> = txs.iter().map(hash).collect();
     let pool = pool_of(&txs);
     let mut inventory = relay(&[1, 2]);
-    let mut serve = |inventory: &mut Inventory, n| {
+    let serve = |inventory: &mut Inventory, n| {
         inventory.requested(peer(n), &hashes, &pool, &mut Vec::new())
     };
     let mut served = 0;

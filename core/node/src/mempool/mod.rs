@@ -518,7 +518,8 @@ impl Mempool {
 
     /// More than three quarters full.
     fn is_crowded(&self) -> bool {
-        self.len() > self.limits.count / 4 * 3 || self.bytes() > self.limits.bytes / 4 * 3
+        let crowded = |held: usize, max: usize| held.saturating_mul(4) > max.saturating_mul(3);
+        crowded(self.len(), self.limits.count) || crowded(self.bytes(), self.limits.bytes)
     }
 
     fn is_executable(&self, hash: B256) -> bool {

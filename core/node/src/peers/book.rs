@@ -249,6 +249,10 @@ impl Book {
             self.slots.insert(target, endpoint);
             entry.slot = target;
         }
+        if entry.peer != Some(peer) {
+            // A store may know the address by its full form, identity included.
+            records.push(Record::AddressGone(endpoint.address(entry.peer)));
+        }
         entry.peer = Some(peer);
         entry.last_success = now;
         entry.failures = 0;

@@ -210,7 +210,8 @@ const fn factor(local: bool) -> u64 {
 
 const HELLO_LIMIT: Limit = Limit::new(4, 10_000);
 const PING_LIMIT: Limit = Limit::new(2, 1_000);
-const STATUS_LIMIT: Limit = Limit::new(5, 15_000);
+/// A node tells its head at most twice a second while it catches up; twice that leaves room for jitter.
+const STATUS_LIMIT: Limit = Limit::new(60, 15_000);
 const GOODBYE_LIMIT: Limit = Limit::new(1, 1_000);
 const ENGINE_LIMIT: Limit = Limit::new(500, 1_000);
 const ENGINE_BYTES_LIMIT: Limit = Limit::new(4 * 1024 * 1024, 1_000);
@@ -223,10 +224,12 @@ const INVENTORY_HASHES_LIMIT: Limit = Limit::new(10_000, 1_000);
 const TRANSACTIONS_LIMIT: Limit = Limit::new(5_000, 1_000);
 const GET_HEADERS_LIMIT: Limit = Limit::new(128, 10_000);
 const LOCATOR_HASHES_LIMIT: Limit = Limit::new(8_192, 10_000);
-const GET_BODIES_LIMIT: Limit = Limit::new(128, 10_000);
-const BODY_HASHES_LIMIT: Limit = Limit::new(2_048, 10_000);
+/// Sync asks a peer as fast as it answers and blocks execute: about two thousand empty blocks a second.
+const GET_BODIES_LIMIT: Limit = Limit::new(1_280, 10_000);
+const BODY_HASHES_LIMIT: Limit = Limit::new(20_480, 10_000);
 const GET_PEERS_LIMIT: Limit = Limit::new(4, 60_000);
 const PEERS_LIMIT: Limit = Limit::new(8, 60_000);
-const ANSWER_LIMIT: Limit = Limit::new(512, 10_000);
+/// More than all that we may ask for; whether we asked is for those to judge who did.
+const ANSWER_LIMIT: Limit = Limit::new(4_096, 10_000);
 /// 0.1 addresses per second on average (as Bitcoin Core's limit on `addr`).
 const ADDRESSES_LIMIT: Limit = Limit::new(1, 10_000);

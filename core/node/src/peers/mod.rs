@@ -83,7 +83,6 @@ struct Counts {
     handshakes_completed: u64,
     faults: u64,
     bans: u64,
-    pings: u64,
     unknown_messages: u64,
 }
 
@@ -309,6 +308,9 @@ impl Peers {
     fn closed(&mut self, now: Time, peer: PeerId, reason: DisconnectReason, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.remove(&peer) else { return };
         if session.is_ready() {
+            if self.gone.len() == GONE_MAX {
+                self.gone.remove(0);
+            }
             self.gone.push(peer);
         }
         out.push(Output::Event(Event::PeerDown { peer, reason }));
@@ -323,6 +325,8 @@ impl Peers {
     }
 }
 
+/// Ended sessions that are remembered for [`Peers::take_gone`].
+const GONE_MAX: usize = 1_024;
 /// Inbound sessions from one subnet on public networks.
 const INBOUND_PER_SUBNET: usize = 4;
 

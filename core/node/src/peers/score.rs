@@ -183,6 +183,7 @@ impl Peers {
 
     pub(super) fn expire_bans(&mut self, now: Time) {
         for peer in self.bans.expired(now) {
+            self.dial_due = Time::ZERO;
             self.bans.remove(&peer);
             self.records.push(Record::Unban(peer));
         }

@@ -9,6 +9,7 @@ use crate::{Output, PeerInfo};
 use kette_types::{
     Direction, DisconnectReason, Message, PeerAddress, PeerId, Time, message::ChainStatus,
 };
+use rand::RngExt;
 use std::{sync::Arc, time::Duration};
 
 /// A session that the host reported, before and after its hello.
@@ -259,10 +260,11 @@ impl Peers {
         }
         for (peer, session) in &mut self.sessions {
             if session.is_ready() && now >= session.ping_due(&self.config) {
-                self.counts.pings += 1;
-                session.ping = Some((self.counts.pings, now));
+                // Not guessable, so that no pong comes before its ping.
+                let number = self.rng.random();
+                session.ping = Some((number, now));
                 session.last_ping = now;
-                let ping = Arc::new(Message::Ping(self.counts.pings));
+                let ping = Arc::new(Message::Ping(number));
                 out.push(Output::Send(vec![*peer], ping));
             }
         }

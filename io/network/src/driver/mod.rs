@@ -53,10 +53,8 @@ pub(crate) enum Command {
 
 /// What a session's tasks report.
 enum Signal {
-    /// A lane ended, so the session does.
+    /// A lane ended, or the time to close is over, so the session ends.
     Ended(ConnectionId, DisconnectReason),
-    /// The control queue of a session that is being closed was written.
-    Flushed(ConnectionId),
 }
 
 /// A connection, whatever it carries.
@@ -119,7 +117,7 @@ pub(crate) async fn start(
     let (signal, signals) = mpsc::unbounded_channel();
     tasks.spawn(merger.run());
     let prefix = config.protocol_prefix();
-    let mut driver = Driver {
+    let driver = Driver {
         kademlia: kademlia_protocol(&prefix),
         prefix,
         config,
@@ -211,16 +209,9 @@ impl Driver {
     }
 
     fn on_signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::Ended(connection, reason) => {
-                self.end_session(connection, reason, true);
-                self.swarm.close_connection(connection);
-            }
-            Signal::Flushed(connection) => {
-                self.end_session(connection, DisconnectReason::Requested, false);
-                self.swarm.close_connection(connection);
-            }
-        }
+        let Signal::Ended(connection, reason) = signal;
+        self.end_session(connection, reason, true);
+        self.swarm.close_connection(connection);
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {

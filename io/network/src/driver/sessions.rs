@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
+use tokio::{sync::mpsc, task::AbortHandle, time::{sleep, timeout}};
 
 /// A session and its tasks.
 pub(super) struct Live {
@@ -23,8 +23,6 @@ pub(super) struct Live {
     /// Each urgent reader holds a sender, so this ends when they have read everything.
     drained: mpsc::Receiver<()>,
     draining: mpsc::Sender<()>,
-    /// The control writer holds the sender, so this ends when everything is written.
-    written: Option<mpsc::Receiver<()>>,
     /// Why the host closes it.
     closing: Option<DisconnectReason>,
 }
@@ -44,7 +42,6 @@ impl Driver {
         let total = Arc::clone(&self.shared.total);
         let session =
             Arc::new(Session::new(number, connection, peer, address, direction, total));
-        let (written_end, written) = mpsc::channel(1);
         let (draining, drained) = mpsc::channel(1);
         let live = Live {
             session: Arc::clone(&session),
@@ -53,7 +50,6 @@ impl Driver {
             readers: Vec::new(),
             drained,
             draining,
-            written: Some(written),
             closing: None,
         };
         self.sessions.insert(connection, live);
@@ -65,7 +61,7 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         }
-        self.spawn_writer(connection, Lane::Control, outbound, Some(written_end));
+        self.write_lane(connection, Lane::Control, outbound);
         self.accept_lane(connection, Lane::Control, inbound);
         for (lane, stream) in early {
             self.accept_lane(connection, lane, stream);
@@ -81,21 +77,10 @@ impl Driver {
 
     /// Writes a lane that was opened.
     pub(super) fn write_lane(&mut self, connection: ConnectionId, lane: Lane, stream: Stream) {
-        self.spawn_writer(connection, lane, stream, None);
-    }
-
-    fn spawn_writer(
-        &mut self,
-        connection: ConnectionId,
-        lane: Lane,
-        stream: Stream,
-        written: Option<mpsc::Sender<()>>,
-    ) {
         let Some(live) = self.sessions.get_mut(&connection) else { return };
         let session = Arc::clone(&live.session);
         let signal = self.signal.clone();
         live.writers.push(self.tasks.spawn(async move {
-            let _held = written;
             if let Err(error) = write_lane(&session, lane, stream).await {
                 tracing::debug!(peer = %session.peer.short(), lane = lane.name(), %error, "write");
                 // Fails only when the driver has stopped.
@@ -129,20 +114,21 @@ impl Driver {
         live.readers.push((lane, task));
     }
 
-    /// Ends a session after its control frames were written.
+    /// Ends a session after its control frames were read: the control lane is written to its end, at
+    /// which the peer closes the connection. (QUIC forgets what was written but not yet acknowledged
+    /// when a connection is closed, so closing after writing could lose a goodbye.)
     pub(super) fn close_session(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         let Some(live) = self.sessions.get_mut(&connection) else { return };
         if live.closing.replace(reason).is_some() {
             return;
         }
         live.session.close();
-        let Some(mut written) = live.written.take() else { return };
-        let signal = self.signal.clone();
         self.forget(connection);
+        let signal = self.signal.clone();
         self.tasks.spawn(async move {
-            // Ends early when the writer is done; too late is as good as done.
-            let _ = timeout(FLUSH_TIMEOUT, written.recv()).await;
-            let _ = signal.send(Signal::Flushed(connection));
+            sleep(FLUSH_TIMEOUT).await;
+            // Fails only when the driver has stopped.
+            let _ = signal.send(Signal::Ended(connection, reason));
         });
     }
 

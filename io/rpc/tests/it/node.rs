@@ -386,6 +386,13 @@ impl Fixture {
         });
     }
 
+    /// Waits until the server's filters and metrics saw every event: the queue of its receiver is empty.
+    pub(crate) async fn settled(&self) {
+        while !self.handle.events.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Returns the canonical block with this number.
     pub(crate) fn block(&self, number: usize) -> Arc<ExecutedBlock> {
         self.machine.lock().unwrap().chain[number].clone()

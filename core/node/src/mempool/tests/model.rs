@@ -197,7 +197,7 @@ impl Model {
             self.items.extend(kept);
         }
         self.shrink(None);
-        if self.items.len() <= LIMITS.count / 4 * 3 && self.bytes() <= LIMITS.bytes / 4 * 3 {
+        if self.items.len() * 4 <= LIMITS.count * 3 && self.bytes() * 4 <= LIMITS.bytes * 3 {
             self.floor = LIMITS.price_floor.max(self.floor / 2);
         }
     }

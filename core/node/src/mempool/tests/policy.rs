@@ -170,25 +170,23 @@ fn local_transactions_outlast_remote_ones_within_the_caps() {
 
 #[test]
 fn the_byte_cap_holds_and_a_refusal_leaves_no_trace() {
-    let size = tx(1, 0, 100).eip2718_encoded_length();
+    let size = tx(1, 0, 1_000).eip2718_encoded_length();
     let bytes = size * 10 + 20;
     let mut pool = Mempool::new(Limits { bytes, ..Limits::default() });
     let state = rich();
     for sender in 1..=10 {
-        add(&mut pool, &state, &tx(sender, 0, u128::from(sender) * 100)).unwrap();
+        add(&mut pool, &state, &tx(sender, 0, u128::from(sender) * 1_000)).unwrap();
     }
     let hashes: Vec<_> = pool.hashes().collect();
     let input = Bytes::from(vec![0; size * 3]);
     let large = |fee| TxEip1559 { input: input.clone(), gas_limit: 50_000, ..transfer(11, 0, fee, fee) };
     // It would have to push out five and is dearer than two of them only.
-    assert!(matches!(
-        add(&mut pool, &state, &signed(11, large(250))),
-        Err(Rejection::Full { fee_cap: 250, lowest: 100 })
-    ));
+    let refused = Rejection::Full { fee_cap: 2_500, lowest: 1_000 };
+    assert_eq!(add(&mut pool, &state, &signed(11, large(2_500))), Err(refused));
     assert_eq!(pool.hashes().collect::<Vec<_>>(), hashes);
     assert_eq!(pool.floor(), 1);
     check_invariants(&pool);
-    let added = add(&mut pool, &state, &signed(11, large(5_000))).unwrap();
+    let added = add(&mut pool, &state, &signed(11, large(50_000))).unwrap();
     assert!((4..=5).contains(&added.evicted.len()), "{}", added.evicted.len());
     check_invariants(&pool);
 }

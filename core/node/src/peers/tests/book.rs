@@ -166,11 +166,10 @@ fn store(records: Vec<Record>) -> Vec<(PeerAddress, Time, u32)> {
     for record in records {
         match record {
             Record::Address { address, last_success, failures } => {
-                stored
-                    .insert((address.socket, address.transport), (address, last_success, failures));
+                stored.insert(address, (address, last_success, failures));
             }
             Record::AddressGone(address) => {
-                stored.remove(&(address.socket, address.transport));
+                stored.remove(&address);
             }
             other => panic!("the book does not write {other:?}"),
         }

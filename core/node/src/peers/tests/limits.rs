@@ -60,11 +60,11 @@ fn every_kind_of_message_has_its_share() {
         short_ids: vec![],
     };
     let table = [
-        (Message::Status(ChainStatus::default()), 5),
+        (Message::Status(ChainStatus::default()), 60),
         (Message::Ping(1), 2),
         (Message::GetHeaders { id: 1, locator: hashes(32), limit: 1 }, 128),
-        (Message::GetBodies { id: 1, hashes: hashes(1) }, 128),
-        (Message::GetBodies { id: 1, hashes: hashes(128) }, 16),
+        (Message::GetBodies { id: 1, hashes: hashes(1) }, 1_280),
+        (Message::GetBodies { id: 1, hashes: hashes(128) }, 160),
         (Message::GetBlockTransactions { block: B256::ZERO, indexes: vec![1] }, 64),
         (Message::NewBlock(Box::new(block)), 64),
         (Message::NewTransactions(hashes(1)), 100),
@@ -73,7 +73,7 @@ fn every_kind_of_message_has_its_share() {
         (Message::Engine(Bytes::from_static(b"vote")), 500),
         (Message::GetPeers, 4),
         (Message::Peers(vec![]), 8),
-        (Message::Headers { id: 1, headers: vec![] }, 512),
+        (Message::Headers { id: 1, headers: vec![] }, 4_096),
     ];
     for (message, expected) in table {
         assert_eq!(burst(false, &message), expected, "{} in public", message.name());

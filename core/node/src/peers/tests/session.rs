@@ -133,9 +133,9 @@ fn a_flood_is_dropped_and_reported() {
     greet(&mut peers, T0, id(2), address("9.9.9.9:4000"), Direction::Inbound);
     let mut out = Vec::new();
     let status = Message::Status(ChainStatus::default());
-    let verdicts: Vec<_> = (0..6).map(|_| peers.gate(T0, id(2), &status, &mut out)).collect();
-    assert_eq!(verdicts[..5], vec![Gate::Pass; 5]);
-    assert_eq!(verdicts[5], Gate::Fault(Fault::RateLimit));
+    let verdicts: Vec<_> = (0..61).map(|_| peers.gate(T0, id(2), &status, &mut out)).collect();
+    assert_eq!(verdicts[..60], vec![Gate::Pass; 60]);
+    assert_eq!(verdicts[60], Gate::Fault(Fault::RateLimit));
     assert_eq!(
         peers.gate(T0, id(2), &Message::Ping(1), &mut out),
         Gate::Pass,

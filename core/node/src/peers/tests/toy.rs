@@ -163,6 +163,8 @@ impl Toy {
                     }
                 });
             }
+            // A stopped process sees it when it runs again.
+            Arrival::Closed { to, .. } if self.hosts[to].stopped => self.arrive(arrival),
             Arrival::Closed { from, to, link } => {
                 if self.hosts[to].links.get(&from).map(|l| l.0) == Some(link) {
                     self.hosts[to].links.remove(&from);

@@ -1,0 +1,116 @@
+//! Filters that are polled, and subscriptions that push.
+
+use crate::{
+    client::{call, failure},
+    node::{Fixture, LOGGER, TOPIC, who},
+};
+use jsonrpsee::{
+    core::client::{ClientT, Subscription, SubscriptionClientT},
+    rpc_params,
+    ws_client::{WsClient, WsClientBuilder},
+};
+use serde_json::{Value, json};
+
+async fn connect(fixture: &Fixture) -> WsClient {
+    WsClientBuilder::default().build(format!("ws://{}", fixture.at)).await.unwrap()
+}
+
+async fn subscribe(client: &WsClient, kind: &str, argument: Option<Value>) -> Subscription<Value> {
+    let params = match argument {
+        None => rpc_params![kind],
+        Some(argument) => rpc_params![kind, argument],
+    };
+    client.subscribe("eth_subscribe", params, "eth_unsubscribe").await.unwrap()
+}
+
+async fn next(subscription: &mut Subscription<Value>) -> Value {
+    subscription.next().await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn filters_give_what_happened_since_they_were_asked() {
+    let fixture = Fixture::new().await;
+    let at = fixture.at;
+    let blocks = call(at, "eth_newBlockFilter", json!([])).await;
+    let pending = call(at, "eth_newPendingTransactionFilter", json!([])).await;
+    let full = call(at, "eth_newPendingTransactionFilter", json!([true])).await;
+    let logs = call(at, "eth_newFilter", json!([{ "address": LOGGER }])).await;
+    let others = call(at, "eth_newFilter", json!([{ "address": who(0) }])).await;
+    let changes = |id: &Value| {
+        let id = id.clone();
+        async move { call(at, "eth_getFilterChanges", json!([id])).await }
+    };
+    assert_eq!(changes(&blocks).await, json!([]));
+    let hash = fixture.send(0, 0, LOGGER, 0).await;
+    fixture.mine(2);
+    fixture.settled().await;
+    assert_eq!(changes(&blocks).await, json!([fixture.block(1).hash(), fixture.block(2).hash()]));
+    assert_eq!(changes(&blocks).await, json!([]));
+    assert_eq!(changes(&pending).await, json!([hash]));
+    assert_eq!(changes(&full).await[0]["hash"], json!(hash));
+    assert_eq!(changes(&others).await, json!([]));
+    let seen = changes(&logs).await;
+    assert_eq!((&seen[0]["removed"], &seen[0]["transactionHash"]), (&json!(false), &json!(hash)));
+    fixture.reorganize(2);
+    fixture.settled().await;
+    let seen = changes(&logs).await;
+    assert_eq!((seen.as_array().unwrap().len(), &seen[0]["removed"]), (1, &json!(true)));
+    assert_eq!(changes(&blocks).await.as_array().unwrap().len(), 3);
+
+    assert_eq!(call(at, "eth_getFilterLogs", json!([logs])).await, json!([]));
+    assert_eq!(failure(at, "eth_getFilterLogs", json!([blocks])).await.1, "filter not found");
+    assert_eq!(call(at, "eth_uninstallFilter", json!([blocks])).await, true);
+    assert_eq!(call(at, "eth_uninstallFilter", json!([blocks])).await, false);
+    let (code, message) = failure(at, "eth_getFilterChanges", json!([blocks])).await;
+    assert_eq!((code, message.as_str()), (-32000, "filter not found"));
+}
+
+#[tokio::test]
+async fn subscribers_see_heads_and_logs_and_both_sides_of_a_reorganization() {
+    let fixture = Fixture::new().await;
+    let client = connect(&fixture).await;
+    let mut heads = subscribe(&client, "newHeads", None).await;
+    let mut logs = subscribe(&client, "logs", Some(json!({ "topics": [TOPIC] }))).await;
+    let mut pending = subscribe(&client, "newPendingTransactions", None).await;
+    let hash = fixture.send(0, 0, LOGGER, 0).await;
+    assert_eq!(next(&mut pending).await, json!(hash));
+    fixture.mine(1);
+    let mined = fixture.block(1);
+    let head = next(&mut heads).await;
+    assert_eq!((&head["hash"], &head["number"]), (&json!(mined.hash()), &json!("0x1")));
+    assert_eq!(head["parentHash"], json!(mined.block.header.parent_hash));
+    let log = next(&mut logs).await;
+    assert_eq!((&log["removed"], &log["blockHash"]), (&json!(false), &json!(mined.hash())));
+
+    fixture.reorganize(1);
+    let taken_back = next(&mut logs).await;
+    assert_eq!((&taken_back["removed"], &taken_back["blockHash"]), (&json!(true), &json!(mined.hash())));
+    assert_eq!(taken_back["transactionHash"], log["transactionHash"]);
+    for number in [1, 2] {
+        assert_eq!(next(&mut heads).await["hash"], json!(fixture.block(number).hash()));
+    }
+    heads.unsubscribe().await.unwrap();
+}
+
+#[tokio::test]
+async fn subscriptions_are_checked() {
+    let fixture = Fixture::new().await;
+    let client = connect(&fixture).await;
+    let mut syncing = subscribe(&client, "syncing", None).await;
+    assert_eq!(next(&mut syncing).await, json!(false));
+    let id: Value = client.request("eth_subscribe", rpc_params!["newHeads"]).await.unwrap();
+    assert!(id.as_str().unwrap().starts_with("0x"), "{id}");
+    let gone: bool = client.request("eth_unsubscribe", rpc_params![id.clone()]).await.unwrap();
+    assert!(gone);
+    for params in [json!(["nothing"]), json!([]), json!(["newHeads", {}, 3]), json!(["logs", true])] {
+        let params: Vec<Value> = serde_json::from_value(params).unwrap();
+        let refused = client.request::<Value, _>("eth_subscribe", params.clone()).await.unwrap_err();
+        assert!(refused.to_string().contains("-32602") || format!("{refused:?}").contains("-32602"), "{params:?}: {refused:?}");
+    }
+    let (code, message) = failure(fixture.at, "eth_subscribe", json!(["newHeads"])).await;
+    assert_eq!(code, -32601);
+    assert!(message.starts_with("notifications not supported over HTTP"), "{message}");
+    // The same methods answer over WebSocket.
+    let number: String = client.request("eth_blockNumber", rpc_params![]).await.unwrap();
+    assert_eq!(number, "0x0");
+}

@@ -1,0 +1,263 @@
+//! `kette net`: networks of many nodes on this machine.
+
+use super::{exit::Exit, output};
+use crate::{
+    cli::default_home,
+    presets,
+    testnet::{
+        directory::{Directory, Manifest},
+        file::parse_duration,
+        launch::{self, Wish},
+        status::{self, NetworkStatus},
+    },
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::{path::PathBuf, time::Duration};
+
+/// What to do with a network.
+#[derive(Debug, Subcommand)]
+pub enum Net {
+    /// Start a network and wait until its nodes agree on a first block
+    Up(UpArgs),
+    /// List the nodes and their processes
+    Ps(Where),
+    /// Ask all nodes and show how the network is
+    Status(Where),
+    /// Stop all nodes; their data stays unless --purge
+    Down {
+        #[command(flatten)]
+        place: Where,
+        /// Remove data and logs as well.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// List the embedded networks
+    Presets,
+    /// Print an embedded network's file
+    Show {
+        /// Its name.
+        preset: String,
+    },
+}
+
+/// Which network.
+#[derive(Args, Clone, Debug)]
+pub struct Where {
+    /// The network's directory; two directories are two networks.
+    #[arg(long, env = "KETTE_NET_HOME", default_value_os_t = default_home().join("net"))]
+    home: PathBuf,
+}
+
+/// Flags of `kette net up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    #[command(flatten)]
+    place: Where,
+    /// An embedded network (see `kette net presets`).
+    #[arg(long, default_value = "atmn", conflicts_with = "file")]
+    preset: String,
+    /// A network file instead of a preset.
+    #[arg(short, long)]
+    file: Option<PathBuf>,
+    /// First P2P port; the other ports follow. Without it the next free block is taken.
+    #[arg(long)]
+    base_port: Option<u16>,
+    /// Time between starts, e.g. 1s.
+    #[arg(long, value_parser = parse_duration)]
+    stagger: Option<Duration>,
+    /// Start from genesis with empty logs instead of going on.
+    #[arg(long)]
+    fresh: bool,
+    /// How long to wait until the network is ready.
+    #[arg(long, default_value = "60s", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+/// Carries out `kette net`.
+///
+/// # Errors
+/// If the network cannot be started, is not there, or is not well.
+pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
+    match args {
+        Net::Up(args) => up(args, json),
+        Net::Ps(place) => ps(&place, json),
+        Net::Status(place) => show_status(&place, json),
+        Net::Down { place, purge } => down(&place, purge, json),
+        Net::Presets => {
+            output::print(&json!(presets::networks().collect::<Vec<_>>()), json)
+        }
+        Net::Show { preset } => match presets::network_text(&preset) {
+            Some(text) => {
+                use std::io::Write as _;
+                write!(std::io::stdout(), "{text}")?;
+                Ok(())
+            }
+            None => Err(anyhow::anyhow!(
+                "no preset `{preset}`; there are: {}",
+                presets::networks().collect::<Vec<_>>().join(", ")
+            )),
+        },
+    }
+}
+
+fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
+    let directory = Directory::new(absolute(args.place.home)?);
+    std::fs::create_dir_all(directory.path())?;
+    let wish = Wish {
+        source: args.file.map_or(args.preset, |path| path.display().to_string()),
+        base_port: args.base_port,
+        stagger: args.stagger,
+        fresh: args.fresh,
+        timeout: args.timeout,
+    };
+    let up = super::block_on(launch::up(&directory, &wish))?;
+    if json {
+        let mut value = serde_json::to_value(&up.status)?;
+        value["ready_ms"] = json!(u64::try_from(up.took.as_millis())?);
+        value["home"] = json!(directory.path());
+        return output::print(&value, true);
+    }
+    summary(&directory, &up.manifest, &up.status, up.took)
+}
+
+fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+fn summary(
+    directory: &Directory,
+    manifest: &Manifest,
+    status: &NetworkStatus,
+    took: Duration,
+) -> anyhow::Result<()> {
+    print_nodes(status)?;
+    let shown = directory.path().display();
+    let home = if directory.path() == default_home().join("net") {
+        String::new()
+    } else {
+        format!(" --home {shown}")
+    };
+    let rpc = manifest.nodes.first().map(crate::testnet::directory::ManifestNode::rpc_url);
+    let rpc = rpc.unwrap_or_default();
+    let from = presets::development_signer(0)?;
+    let to = presets::development_signer(1)?.address();
+    let text = format!(
+        "\nnetwork `{}` is up: {} nodes, {} sessions, block {} agreed by all, {:.1} s after the first start\n\
+         chain id {}, JSON-RPC {rpc} (HTTP and WebSocket), funded accounts from the mnemonic\n  {}\n\n\
+         try:\n\
+         \x20 kette net status{home}\n\
+         \x20 kette query account {} --rpc {rpc}\n\
+         \x20 kette tx send --from dev:0 --to {to} --value 1.5 --wait included --rpc {rpc}\n\
+         \x20 cast send --rpc-url {rpc} --private-key 0x{} --value 1ether {to}\n\
+         \x20 tail -f {shown}/{}.log\n\
+         \x20 kette net down{home}\n",
+        manifest.name,
+        status.nodes,
+        status.sessions,
+        status.height,
+        took.as_secs_f64(),
+        manifest.chain_id,
+        presets::MNEMONIC,
+        from.address(),
+        alloy_primitives::hex::encode(from.to_bytes()),
+        manifest.nodes.first().map_or("node", |node| node.plan.name.as_str()),
+    );
+    use std::io::Write as _;
+    write!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+fn print_nodes(status: &NetworkStatus) -> anyhow::Result<()> {
+    let mib = |bytes: Option<u64>| {
+        bytes.map_or_else(|| "-".to_owned(), |b| format!("{:.1}", b as f64 / 1_048_576.0))
+    };
+    let rows: Vec<Vec<String>> = status
+        .list
+        .iter()
+        .map(|node| {
+            vec![
+                node.name.clone(),
+                if node.running { "up" } else { "down" }.to_owned(),
+                node.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                node.tier.to_string(),
+                node.region.clone(),
+                node.p2p.to_string(),
+                node.rpc.clone(),
+                node.peers.to_string(),
+                node.height.to_string(),
+                node.hash.get(..10).unwrap_or("-").to_owned(),
+                node.finalized.to_string(),
+                mib(node.pss_bytes),
+                mib(node.db_bytes),
+            ]
+        })
+        .collect();
+    output::table(
+        &[
+            "NODE", "STATE", "PID", "TIER", "REGION", "P2P", "RPC", "PEERS", "HEIGHT", "HASH",
+            "FINAL", "PSS MiB", "DB MiB",
+        ],
+        &rows,
+    )
+}
+
+fn ask(directory: &Directory) -> anyhow::Result<(Manifest, NetworkStatus)> {
+    let manifest = directory.require()?;
+    let status = super::block_on(async {
+        Ok(status::ask(&manifest, |name| directory.database(name)).await)
+    })?;
+    Ok((manifest, status))
+}
+
+fn ps(place: &Where, json: bool) -> anyhow::Result<()> {
+    let directory = Directory::new(absolute(place.home.clone())?);
+    let (_, status) = ask(&directory)?;
+    if json { output::print(&serde_json::to_value(&status.list)?, true) } else { print_nodes(&status) }
+}
+
+fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
+    let directory = Directory::new(absolute(place.home.clone())?);
+    let (_, status) = ask(&directory)?;
+    if json {
+        output::print(&serde_json::to_value(&status)?, true)?;
+    } else {
+        print_nodes(&status)?;
+        eprintln!(
+            "\n{}: {} of {} running, {} connected, {} sessions, {} component(s), handshakes {} ({} %), \
+             {} at height {}, final {}, score {} {:?}",
+            status.name,
+            status.running,
+            status.nodes,
+            status.connected,
+            status.sessions,
+            status.components,
+            status.handshakes,
+            status.handshake_success,
+            if status.hash_equal { "hash-equal" } else { "NOT EQUAL" },
+            status.height,
+            status.finalized,
+            status.score,
+            status.band,
+        );
+        for node in &status.list {
+            for alarm in &node.alarms {
+                eprintln!("alarm on {}: {alarm}", node.name);
+            }
+        }
+    }
+    if status.running == 0 {
+        return Err(Exit::NotUp(format!(
+            "no node of `{}` answers: `kette net up` starts it",
+            status.name
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+fn down(place: &Where, purge: bool, json: bool) -> anyhow::Result<()> {
+    let directory = Directory::new(absolute(place.home.clone())?);
+    let (stopped, killed) = launch::down(&directory, purge)?;
+    output::print(&json!({ "stopped": stopped, "killed": killed, "purged": purge }), json)
+}

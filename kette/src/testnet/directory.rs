@@ -1,0 +1,167 @@
+//! A network's directory: what runs where, kept in one file so that any command finds it again.
+
+use super::plan::PlannedNode;
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A network on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+/// What is known of a network: `network.json` in its directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name for people.
+    pub name: String,
+    /// Where it came from: a preset's name or a file.
+    pub source: String,
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Hash of block 0.
+    pub genesis: String,
+    /// Its nodes.
+    pub nodes: Vec<ManifestNode>,
+}
+
+/// One node of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestNode {
+    /// As planned.
+    #[serde(flatten)]
+    pub plan: PlannedNode,
+    /// Identity.
+    pub peer_id: String,
+    /// Its process, if it was started.
+    pub process: Option<ProcessId>,
+}
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Number.
+    pub pid: i32,
+    /// When it began, in the kernel's ticks since boot.
+    pub started: u64,
+}
+
+impl Directory {
+    /// Names a directory; nothing is created.
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns a node's own directory.
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Returns a node's log file.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.log"))
+    }
+
+    /// Returns a node's database file.
+    pub fn database(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.db"))
+    }
+
+    fn manifest_path(&self) -> PathBuf {
+        self.0.join("network.json")
+    }
+
+    /// Reads what is known of the network; `None` if there is none here.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn load(&self) -> anyhow::Result<Option<Manifest>> {
+        let path = self.manifest_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?))
+    }
+
+    /// Reads what is known of the network.
+    ///
+    /// # Errors
+    /// If there is none here.
+    pub fn require(&self) -> anyhow::Result<Manifest> {
+        let Some(manifest) = self.load()? else {
+            let text = format!(
+                "no network at {}: start one with `kette net up`, or name its directory with --home",
+                self.0.display()
+            );
+            return Err(crate::commands::exit::Exit::NotUp(text).into());
+        };
+        Ok(manifest)
+    }
+
+    /// Writes what is known of the network, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let path = self.manifest_path();
+        let draft = path.with_extension("json.new");
+        fs::write(&draft, serde_json::to_string_pretty(manifest)?)
+            .and_then(|()| fs::rename(&draft, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Removes the data of all nodes, but nothing that this program did not make.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn purge(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        if manifest.nodes.iter().any(|node| node.process.is_some_and(|p| p.is_alive())) {
+            bail!("the network is running: `kette net down --home {}` first", self.0.display());
+        }
+        for node in &manifest.nodes {
+            let name = &node.plan.name;
+            remove_dir(&self.node(name))?;
+            let database = self.database(name);
+            let mut files = vec![self.log(name), database.clone()];
+            for suffix in ["-wal", "-shm", ".lock"] {
+                let mut path = database.clone().into_os_string();
+                path.push(suffix);
+                files.push(path.into());
+            }
+            for file in files {
+                remove_file(&file)?;
+            }
+        }
+        remove_file(&self.manifest_path())?;
+        // Only an empty directory goes away.
+        let _ = fs::remove_dir(&self.0);
+        Ok(())
+    }
+}
+
+fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_dir(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

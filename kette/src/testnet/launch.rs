@@ -1,0 +1,305 @@
+//! Brings a network up and takes it down. Progress goes to standard error.
+
+use super::{
+    directory::{Directory, Manifest, ManifestNode, ProcessId},
+    file::NetworkFile,
+    plan::Plan,
+    status::{self, NetworkStatus},
+};
+use crate::{commands::exit::Exit, presets, run::home::Home};
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+use std::{
+    fs::OpenOptions,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What `up` was asked for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Preset or file.
+    pub source: String,
+    /// First P2P port.
+    pub base_port: Option<u16>,
+    /// Time between starts.
+    pub stagger: Option<Duration>,
+    /// Start from genesis with empty logs.
+    pub fresh: bool,
+    /// How long to wait until the network is ready.
+    pub timeout: Duration,
+}
+
+/// What `up` did.
+#[derive(Clone, Debug)]
+pub struct Up {
+    /// The network.
+    pub manifest: Manifest,
+    /// Its state when it was ready.
+    pub status: NetworkStatus,
+    /// From the first start to ready.
+    pub took: Duration,
+}
+
+/// How often a starting network is asked.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+/// A node that was told to stop gets this time before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Lines of a log shown when its node ended.
+const LOG_LINES: usize = 12;
+
+/// Starts a network and waits until all nodes run, are connected, and agree on a first block.
+///
+/// # Errors
+/// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
+pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
+    let file = NetworkFile::load(&wish.source)?;
+    let manifest = prepare(directory, &file, wish)?;
+    let started = Instant::now();
+    let mut running = Running::default();
+    let stagger = wish.stagger.unwrap_or(file.network.stagger);
+    let manifest = running.start_all(directory, &file, manifest, stagger).await?;
+    eprintln!("started {} nodes in {:.1} s", manifest.nodes.len(), started.elapsed().as_secs_f64());
+    let deadline = Instant::now() + wish.timeout;
+    loop {
+        if let Some(name) = running.ended() {
+            bail!("{}", ended_text(directory, &name));
+        }
+        let status = status::ask(&manifest, |name| directory.database(name)).await;
+        let ready = status.running == status.nodes
+            && (status.nodes == 1 || status.connected == status.nodes)
+            && status.components == 1
+            && status.hash_equal
+            && status.height > 0;
+        if ready {
+            running.keep();
+            return Ok(Up { manifest, status, took: started.elapsed() });
+        }
+        if Instant::now() > deadline {
+            let text = format!(
+                "the network is not ready after {} s: {} of {} nodes running, {} connected, \
+                 {} component(s), height {}; logs are in {}",
+                wish.timeout.as_secs(),
+                status.running,
+                status.nodes,
+                status.connected,
+                status.components,
+                status.height,
+                directory.path().display()
+            );
+            return Err(Exit::TimedOut(text).into());
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// Makes directories, keys and genesis files; resumes what is there unless told otherwise.
+fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Result<Manifest> {
+    let old = directory.load()?;
+    if let Some(old) = &old {
+        if old.nodes.iter().any(|node| node.process.is_some_and(|p| p.is_alive())) {
+            bail!(
+                "network `{}` is up in {}: `kette net down` stops it, --home DIR starts another one beside it",
+                old.name,
+                directory.path().display()
+            );
+        }
+        if wish.fresh {
+            directory.purge(old)?;
+        }
+    }
+    let resumed = old.filter(|_| !wish.fresh);
+    let text = match presets::genesis_text(&file.network.chain) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(&file.network.chain)
+            .with_context(|| format!("cannot read the genesis file {}", file.network.chain))?,
+    };
+    let spec = kette_types::ChainSpec::from_json(&text)?;
+    let (genesis, _) = kette_ledger::genesis(&spec)?;
+    let hash = genesis.hash().to_string();
+    if let Some(old) = resumed.as_ref().filter(|old| old.genesis != hash) {
+        bail!(
+            "{} holds network `{}` with another genesis: use --fresh to replace it, or another --home",
+            directory.path().display(),
+            old.name
+        );
+    }
+    // A resumed network keeps its ports if they are free, so that wallets find it again.
+    let kept = resumed.as_ref().and_then(|old| old.nodes.first()).map(|node| node.plan.p2p);
+    let plan = match (wish.base_port, kept) {
+        (None, Some(port)) => Plan::new(file, Some(port)).or_else(|_| Plan::new(file, None))?,
+        (wanted, _) => Plan::new(file, wanted)?,
+    };
+    if wish.base_port.is_none() && plan.nodes.first().is_some_and(|n| n.p2p != file.network.base_port) {
+        eprintln!(
+            "ports from {} are in use: this network takes ports from {}",
+            file.network.base_port, plan.nodes[0].p2p
+        );
+    }
+    let mut nodes = Vec::new();
+    for planned in plan.nodes {
+        let home = Home::new(directory.node(&planned.name));
+        home.create()?;
+        std::fs::write(home.genesis(), &text)?;
+        let secret = home.load_or_make_node_key()?;
+        let peer_id = kette_network::peer_id(&secret).to_string();
+        nodes.push(ManifestNode { plan: planned, peer_id, process: None });
+    }
+    let manifest = Manifest {
+        name: file.network.name.clone(),
+        source: wish.source.clone(),
+        chain_id: spec.chain_id(),
+        genesis: hash,
+        nodes,
+    };
+    directory.save(&manifest)?;
+    Ok(manifest)
+}
+
+/// Child processes; stopped when dropped unless they are to stay.
+#[derive(Default)]
+struct Running(Vec<(String, Child)>);
+
+impl Running {
+    async fn start_all(
+        &mut self,
+        directory: &Directory,
+        file: &NetworkFile,
+        mut manifest: Manifest,
+        stagger: Duration,
+    ) -> anyhow::Result<Manifest> {
+        for index in 0..manifest.nodes.len() {
+            if index > 0 && !stagger.is_zero() {
+                tokio::time::sleep(stagger).await;
+            }
+            let child = spawn(directory, file, &manifest, index)?;
+            let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
+            manifest.nodes[index].process = ProcessId::of(pid);
+            self.0.push((manifest.nodes[index].plan.name.clone(), child));
+            // Saved each time, so that a killed launcher leaves nothing unknown behind.
+            directory.save(&manifest)?;
+        }
+        Ok(manifest)
+    }
+
+    /// Returns the name of a node that ended.
+    fn ended(&mut self) -> Option<String> {
+        self.0
+            .iter_mut()
+            .find_map(|(name, child)| (!matches!(child.try_wait(), Ok(None))).then(|| name.clone()))
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.0 {
+            // Already gone is fine.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn spawn(
+    directory: &Directory,
+    file: &NetworkFile,
+    manifest: &Manifest,
+    index: usize,
+) -> anyhow::Result<Child> {
+    let node = &manifest.nodes[index].plan;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.log(&node.name))
+        .with_context(|| format!("cannot open the log of {}", node.name))?;
+    let peers: Vec<String> = node
+        .dials
+        .iter()
+        .map(|dial| {
+            let other = &manifest.nodes[*dial];
+            format!("{}@127.0.0.1:{}", other.peer_id, other.plan.p2p)
+        })
+        .collect();
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("node")
+        .arg("--home")
+        .arg(directory.node(&node.name))
+        .arg("--db")
+        .arg(directory.database(&node.name))
+        .args(["--p2p", &format!("127.0.0.1:{}", node.p2p)])
+        .args(["--rpc-listen", &format!("127.0.0.1:{}", node.rpc)])
+        .args(["--moniker", &node.name])
+        .args(["--log-format", "json"])
+        .args(["--mine-rate", &file.network.mine_rate.to_string()]);
+    if !node.region.is_empty() {
+        command.args(["--region", &node.region]);
+    }
+    if !peers.is_empty() {
+        command.args(["--peers", &peers.join(",")]);
+    }
+    if node.miner {
+        let account = presets::development_signer(u32::try_from(index)? % presets::ACCOUNTS)?;
+        command.arg("--mine").args(["--beneficiary", &account.address().to_string()]);
+    }
+    if file.network.quic {
+        command.arg("--quic");
+    }
+    if matches!(file.network.topology, super::file::Topology::Line | super::file::Topology::Ring) {
+        command.arg("--no-discovery");
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Its own group: a Ctrl-C at the launcher does not reach it.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", node.name))
+}
+
+fn ended_text(directory: &Directory, name: &str) -> String {
+    let path = directory.log(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
+    format!("{name} ended while the network was starting; the end of {}:\n  {tail}", path.display())
+}
+
+/// Stops all nodes: asks, waits, and kills what does not end. Returns how many ran and how many were killed.
+///
+/// # Errors
+/// If a process cannot be ended.
+pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)> {
+    let mut manifest = directory.require()?;
+    let alive: Vec<ProcessId> =
+        manifest.nodes.iter().filter_map(|node| node.process).filter(|p| p.is_alive()).collect();
+    for process in &alive {
+        process.signal(Signal::SIGTERM);
+    }
+    let deadline = Instant::now() + STOP_WITHIN;
+    let mut killed = 0;
+    for process in &alive {
+        if !process.wait_gone(deadline.saturating_duration_since(Instant::now())) {
+            process.signal(Signal::SIGKILL);
+            killed += 1;
+            if !process.wait_gone(STOP_WITHIN) {
+                bail!("process {} does not end", process.pid);
+            }
+        }
+    }
+    for node in &mut manifest.nodes {
+        node.process = None;
+    }
+    if purge {
+        directory.purge(&manifest)?;
+    } else {
+        directory.save(&manifest)?;
+    }
+    Ok((alive.len(), killed))
+}

@@ -1,0 +1,247 @@
+//! What a network is doing, from its nodes' own words.
+
+use super::{
+    directory::{Manifest, ManifestNode},
+    score::{self, Band, Health},
+};
+use crate::client::Client;
+use futures::future::join_all;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// A node that does not answer within this time counts as not running.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// A network's state.
+#[derive(Clone, Debug, Serialize)]
+pub struct NetworkStatus {
+    /// Name for people.
+    pub name: String,
+    /// Nodes planned.
+    pub nodes: usize,
+    /// Nodes that answer.
+    pub running: usize,
+    /// Nodes with at least one session.
+    pub connected: usize,
+    /// Hellos done, counted on both sides of each session.
+    pub handshakes: u64,
+    /// Share of sessions begun whose hello was done, percent.
+    pub handshake_success: f64,
+    /// Groups of running nodes without a session between them.
+    pub components: usize,
+    /// Sessions, each counted once.
+    pub sessions: usize,
+    /// Block hash, state root and weight are the same on all running nodes at `height`.
+    pub hash_equal: bool,
+    /// Highest number that all running nodes have.
+    pub height: u64,
+    /// Lowest final number of the running nodes.
+    pub finalized: u64,
+    /// Health, 0 to 100.
+    pub score: u8,
+    /// Health in a word.
+    pub band: Band,
+    /// Node by node.
+    #[serde(rename = "list")]
+    pub list: Vec<NodeStatus>,
+}
+
+/// One node's state.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub running: bool,
+    /// Process number.
+    pub pid: Option<i32>,
+    /// Bootstrap tier.
+    pub tier: u32,
+    /// Region label.
+    pub region: String,
+    /// P2P port.
+    pub p2p: u16,
+    /// JSON-RPC address.
+    pub rpc: String,
+    /// Identity.
+    pub peer_id: String,
+    /// Sessions.
+    pub peers: usize,
+    /// The head's number.
+    pub height: u64,
+    /// The head's hash.
+    pub hash: String,
+    /// Number of the newest final block.
+    pub finalized: u64,
+    /// Pending transactions.
+    pub pending: u64,
+    /// Whether it is catching up.
+    pub syncing: bool,
+    /// Proportional set size, bytes: memory of its own plus its share of shared pages.
+    pub pss_bytes: Option<u64>,
+    /// Database on disk, bytes, with its write-ahead log.
+    pub db_bytes: Option<u64>,
+    /// What its operator must see.
+    pub alarms: Vec<String>,
+}
+
+/// Asks all nodes at once.
+pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -> NetworkStatus {
+    let answers = join_all(manifest.nodes.iter().map(ask_node)).await;
+    let running: Vec<(&ManifestNode, &Value)> = manifest
+        .nodes
+        .iter()
+        .zip(&answers)
+        .filter_map(|(node, answer)| answer.as_ref().map(|answer| (node, answer)))
+        .collect();
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let height = running.iter().map(|(_, a)| number(&a["height"])).min().unwrap_or(0);
+    let finalized = running.iter().map(|(_, a)| number(&a["finalized"])).min().unwrap_or(0);
+    let hash_equal = !running.is_empty() && same_at(&running, height).await;
+    let links = links(&running);
+    let components = components(&running, &links);
+    let peer_counts: Vec<usize> =
+        running.iter().map(|(_, a)| a["peers"].as_array().map_or(0, Vec::len)).collect();
+    let counter = |name: &str| -> u64 {
+        running.iter().map(|(_, a)| number(&a["counters"][name])).sum()
+    };
+    let (attempted, handshakes) = (counter("handshakesAttempted"), counter("handshakesCompleted"));
+    let health = Health {
+        nodes: manifest.nodes.len(),
+        running: running.len(),
+        components,
+        sessions_min: peer_counts.iter().copied().min().unwrap_or(0),
+        errors: 0,
+        diverged: false,
+    };
+    let score = score::score(&health);
+    let list = manifest
+        .nodes
+        .iter()
+        .zip(&answers)
+        .map(|(node, answer)| node_status(node, answer.as_ref(), &db(&node.plan.name)))
+        .collect();
+    NetworkStatus {
+        name: manifest.name.clone(),
+        nodes: manifest.nodes.len(),
+        running: running.len(),
+        connected: peer_counts.iter().filter(|count| **count > 0).count(),
+        handshakes,
+        handshake_success: percent(handshakes, attempted),
+        components,
+        sessions: links.len(),
+        hash_equal,
+        height,
+        finalized,
+        score,
+        band: score::band(score),
+        list,
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 100.0 } else { (part * 10_000 / whole) as f64 / 100.0 }
+}
+
+async fn ask_node(node: &ManifestNode) -> Option<Value> {
+    let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
+    client.ask("kette_status", []).await.ok()
+}
+
+/// Tells whether all nodes have the same block, state and weight at this height.
+async fn same_at(running: &[(&ManifestNode, &Value)], height: u64) -> bool {
+    let views = join_all(running.iter().map(|(node, _)| async move {
+        let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
+        let block: Value =
+            client.ask("kette_block", [json!(format!("0x{height:x}"))]).await.ok()?;
+        let header = block.get("header").unwrap_or(&block);
+        let fields = [&header["hash"], &header["stateRoot"], &block["totalWeight"]];
+        fields.iter().all(|field| !field.is_null()).then(|| fields.map(Value::to_string))
+    }))
+    .await;
+    views.iter().all(Option::is_some) && views.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Returns all sessions, each once.
+fn links(running: &[(&ManifestNode, &Value)]) -> BTreeSet<(String, String)> {
+    let known: BTreeSet<&str> = running.iter().map(|(node, _)| node.peer_id.as_str()).collect();
+    let mut links = BTreeSet::new();
+    for (node, answer) in running {
+        for peer in answer["peers"].as_array().into_iter().flatten() {
+            let Some(other) = peer["id"].as_str().filter(|id| known.contains(id)) else { continue };
+            let (a, b) = (node.peer_id.clone(), other.to_owned());
+            links.insert(if a < b { (a, b) } else { (b, a) });
+        }
+    }
+    links
+}
+
+fn components(
+    running: &[(&ManifestNode, &Value)],
+    links: &BTreeSet<(String, String)>,
+) -> usize {
+    let mut group: BTreeMap<&str, usize> =
+        running.iter().enumerate().map(|(i, (node, _))| (node.peer_id.as_str(), i)).collect();
+    for (a, b) in links {
+        let (from, to) = (group[b.as_str()], group[a.as_str()]);
+        for value in group.values_mut().filter(|value| **value == from) {
+            *value = to;
+        }
+    }
+    group.values().collect::<BTreeSet<_>>().len()
+}
+
+fn node_status(node: &ManifestNode, answer: Option<&Value>, db: &std::path::Path) -> NodeStatus {
+    let null = Value::Null;
+    let answer = answer.unwrap_or(&null);
+    let pid = node.process.filter(|process| process.is_alive()).map(|process| process.pid);
+    NodeStatus {
+        name: node.plan.name.clone(),
+        running: !answer.is_null(),
+        pid,
+        tier: node.plan.tier,
+        region: node.plan.region.clone(),
+        p2p: node.plan.p2p,
+        rpc: node.rpc_url(),
+        peer_id: node.peer_id.clone(),
+        peers: answer["peers"].as_array().map_or(0, Vec::len),
+        height: answer["height"].as_u64().unwrap_or(0),
+        hash: answer["hash"].as_str().unwrap_or_default().to_owned(),
+        finalized: answer["finalized"].as_u64().unwrap_or(0),
+        pending: answer["pending"].as_u64().unwrap_or(0),
+        syncing: !answer["syncing"].is_null(),
+        pss_bytes: pid.and_then(pss_bytes),
+        db_bytes: db_bytes(db),
+        alarms: answer["alarms"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|alarm| alarm.as_str().map(str::to_owned))
+            .collect(),
+    }
+}
+
+/// Returns the proportional set size of a process, from `/proc/PID/smaps_rollup`.
+fn pss_bytes(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1_024)
+}
+
+fn db_bytes(path: &std::path::Path) -> Option<u64> {
+    let mut wal = path.to_path_buf().into_os_string();
+    wal.push("-wal");
+    let file = std::fs::metadata(path).ok()?.len();
+    Some(file + std::fs::metadata(wal).map_or(0, |meta| meta.len()))
+}
+
+impl ManifestNode {
+    /// Returns the address of the node's JSON-RPC.
+    pub fn rpc_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.plan.rpc)
+    }
+}
