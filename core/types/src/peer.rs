@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
 
 /// A node's identity: its ed25519 public key (RFC 8032), proven by the transport's handshake.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub B256);
 
 impl PeerId {
@@ -127,6 +124,18 @@ impl fmt::Display for PeerAddress {
             write!(f, "/quic")?;
         }
         Ok(())
+    }
+}
+
+impl Serialize for PeerId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -124,12 +124,7 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        what: What,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, what: What) {
         self.pending.push_back(ToSwarm::GenerateEvent(Event { peer, connection, what }));
     }
 
@@ -164,10 +159,7 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(AnyLane(self.protocols.clone()), ()).with_timeout(OFFER_TIMEOUT)
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<OneLane, Lane, What>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<OneLane, Lane, What>> {
         if let Some(what) = self.events.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(what));
         }
@@ -184,10 +176,7 @@ impl ConnectionHandler for Handler {
         self.wanted.push_back(lane);
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, AnyLane, OneLane, (), Lane>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, AnyLane, OneLane, (), Lane>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (lane, stream),

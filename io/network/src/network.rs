@@ -33,9 +33,7 @@ pub fn peer_id(secret: &[u8; 32]) -> PeerId {
 ///
 /// # Errors
 /// If an address to listen on cannot be bound.
-pub async fn start(
-    config: Config,
-) -> Result<(Network, Receiver<NetworkEvent>), NetworkError> {
+pub async fn start(config: Config) -> Result<(Network, Receiver<NetworkEvent>), NetworkError> {
     let shared = Arc::new(Shared::new(peer_id(&config.secret)));
     let (commands, events) = driver::start(config, Arc::clone(&shared)).await?;
     Ok((Network { shared, commands }, events))
@@ -125,7 +123,8 @@ impl Network {
         self.shared.listening().clone()
     }
 
-    /// Stops the driver: flushes and closes all sessions, frees the ports, ends all tasks.
+    /// Stops the driver: flushes and closes all sessions, frees the ports, ends all tasks. The channel
+    /// of events ends; not every session's end is reported.
     pub async fn shutdown(self) {
         let (done, stopped) = oneshot::channel();
         self.command(Command::Shutdown(done));

@@ -51,7 +51,7 @@ pub struct Handshakes {
     pub outbound_attempted: u64,
     /// Of these, authenticated.
     pub outbound_completed: u64,
-    /// Authenticated connections closed because the peer follows another chain.
+    /// Authenticated peers that follow another chain, or are another program.
     pub foreign: u64,
     /// Authenticated connections closed because a session exists or no slot is free.
     pub surplus: u64,

@@ -31,8 +31,7 @@ impl Tasks {
 
     /// Aborts all tasks and waits until they are gone.
     pub(crate) async fn stop(&self) {
-        let mut set =
-            std::mem::take(&mut *self.set.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut set = std::mem::take(&mut *self.set.lock().unwrap_or_else(PoisonError::into_inner));
         set.shutdown().await;
     }
 }

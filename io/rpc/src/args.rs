@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(take(Some(&format!("[\"{zero}\"]"))), ok(None));
         assert_eq!(take(Some(&format!("[\"{zero}\", null]"))), ok(None));
         assert_eq!(take(Some(&format!("[\"{zero}\", \"0x5\"]"))), ok(Some(5)));
-        assert_eq!(take(Some(&format!("{{\"count\":\"0x5\",\"address\":\"{zero}\"}}"))), ok(Some(5)));
+        assert_eq!(
+            take(Some(&format!("{{\"count\":\"0x5\",\"address\":\"{zero}\"}}"))),
+            ok(Some(5))
+        );
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl Context {
         let Some(place) = self.reader.transaction(transaction)? else { return Ok(None) };
         let (hash, index) = (place.block, usize::try_from(place.index).unwrap_or(usize::MAX));
         let Some(whole) = self.whole(view, hash)? else { return Ok(None) };
-        let found = whole.body().transactions.get(index).is_some_and(|t| *t.tx_hash() == transaction);
+        let found =
+            whole.body().transactions.get(index).is_some_and(|t| *t.tx_hash() == transaction);
         let visible = self.canonical(view, whole.header().number)? == Some(hash);
         Ok((found && visible).then_some((whole, index)))
     }

@@ -17,7 +17,11 @@ pub(crate) type RpcBlock = alloy_rpc_types_eth::Block<RpcTransaction>;
 pub(crate) type RpcHeader = alloy_rpc_types_eth::Header;
 
 /// Shows a header; the total difficulty is the engine's weight.
-pub(crate) fn header(header: &SealedHeader, weight: Option<U256>, size: Option<usize>) -> RpcHeader {
+pub(crate) fn header(
+    header: &SealedHeader,
+    weight: Option<U256>,
+    size: Option<usize>,
+) -> RpcHeader {
     RpcHeader {
         hash: header.hash(),
         inner: header.header().clone(),

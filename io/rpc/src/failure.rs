@@ -118,7 +118,8 @@ fn revert_reason(data: &[u8]) -> Option<String> {
         }
         PANIC_SELECTOR => {
             let code = U256::from_be_slice(rest.get(..32)?);
-            let meaning = u8::try_from(code).ok().and_then(panic_meaning).unwrap_or("unknown panic code");
+            let meaning =
+                u8::try_from(code).ok().and_then(panic_meaning).unwrap_or("unknown panic code");
             Some(format!("{meaning} (0x{code:x})"))
         }
         _ => None,

@@ -1,8 +1,6 @@
 //! Filters of clients that poll: what happened since they asked last, bounded in number, length and age.
 
-use crate::{
-    context::Context, convert, failure::Failure, server::random_id,
-};
+use crate::{context::Context, convert, failure::Failure, server::random_id};
 use alloy_primitives::B256;
 use alloy_rpc_types_eth::{Filter, FilterChanges, Log};
 use kette_node::Event;
@@ -138,7 +136,9 @@ fn unknown() -> Failure {
 impl Kind {
     fn observe(&mut self, event: &Event) {
         match (self, event) {
-            (Self::Logs(criteria, logs), Event::Head { .. }) => logs.extend(matching(criteria, event)),
+            (Self::Logs(criteria, logs), Event::Head { .. }) => {
+                logs.extend(matching(criteria, event))
+            }
             (Self::Blocks(hashes), Event::Head { added, .. }) => {
                 hashes.extend(added.iter().map(|block| block.hash()));
             }
@@ -179,12 +179,8 @@ pub(crate) fn matching(criteria: &Filter, event: &Event) -> Vec<Log> {
         if !criteria.matches_bloom(header.logs_bloom) {
             continue;
         }
-        let mut logs = convert::block_logs(
-            header,
-            &block.block.body.transactions,
-            &block.receipts,
-            removed,
-        );
+        let mut logs =
+            convert::block_logs(header, &block.block.body.transactions, &block.receipts, removed);
         logs.retain(|log| {
             criteria.matches_address(log.address()) && criteria.matches_topics(log.topics())
         });

@@ -6,6 +6,7 @@
 use crate::{context::Context, health, middleware::PlainHttp, openrpc};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, Full};
 use jsonrpsee::{
     core::BoxError,
     server::{HttpBody, HttpRequest, HttpResponse},
@@ -67,16 +68,28 @@ where
         if request.method() == Method::GET && !upgrade {
             return ready(cors(get(&self.cx, request.uri().path()), origin));
         }
-        if !upgrade {
-            request.extensions_mut().insert(PlainHttp);
+        if upgrade {
+            return Box::pin(self.inner.call(request));
         }
+        request.extensions_mut().insert(PlainHttp);
         let answer = self.inner.call(request);
-        Box::pin(async move { Ok(cors(answer.await?, origin)) })
+        Box::pin(async move { Ok(cors(quiet(answer.await?).await?, origin)) })
     }
 }
 
 fn ready(response: HttpResponse) -> BoxFuture<'static, Result<HttpResponse, BoxError>> {
     Box::pin(std::future::ready(Ok(response)))
+}
+
+/// Answers notifications with nothing, as JSON-RPC 2.0 asks, where the server below says `null`.
+async fn quiet(response: HttpResponse) -> Result<HttpResponse, BoxError> {
+    let (head, body) = response.into_parts();
+    // The body is in memory already; collecting it copies nothing.
+    let body = body.collect().await?.to_bytes();
+    if head.status == StatusCode::OK && body.as_ref() == b"null" {
+        return Ok(page(StatusCode::NO_CONTENT, JSON, String::new()));
+    }
+    Ok(HttpResponse::from_parts(head, HttpBody::new(Full::new(body))))
 }
 
 fn get(cx: &Context, path: &str) -> HttpResponse {

@@ -119,7 +119,11 @@ impl Metrics {
             self.block_interval.clone(),
         );
         kette.register("chain_reorg_depth", "Blocks replaced at once", self.reorg_depth.clone());
-        kette.register("p2p_handshake_seconds", "Time to connect and greet", self.handshake.clone());
+        kette.register(
+            "p2p_handshake_seconds",
+            "Time to connect and greet",
+            self.handshake.clone(),
+        );
         process(registry.sub_registry_with_prefix("process"), cx);
         let mut out = String::new();
         text::encode(&mut out, &registry)?;
@@ -179,9 +183,10 @@ fn network(registry: &mut Registry, cx: &Context) {
     let bytes = Family::<Labels, Counter>::default();
     let messages = Family::<Labels, Counter>::default();
     for (kind, counts) in &traffic.kinds {
-        for (direction, byte_count, message_count) in
-            [("in", counts.bytes_in, counts.messages_in), ("out", counts.bytes_out, counts.messages_out)]
-        {
+        for (direction, byte_count, message_count) in [
+            ("in", counts.bytes_in, counts.messages_in),
+            ("out", counts.bytes_out, counts.messages_out),
+        ] {
             let labels = vec![("direction", direction.to_owned()), ("kind", kind.clone())];
             bytes.get_or_create(&labels).inc_by(byte_count);
             messages.get_or_create(&labels).inc_by(message_count);

@@ -58,7 +58,8 @@ where
         };
         let pushes = matches!(method, "eth_subscribe" | "eth_unsubscribe");
         if pushes && request.extensions.get::<PlainHttp>().is_some() {
-            let text = "notifications not supported over HTTP: connect to the same port by WebSocket";
+            let text =
+                "notifications not supported over HTTP: connect to the same port by WebSocket";
             let error = ErrorObjectOwned::owned::<()>(-32601, text, None);
             self.cx.metrics.called(method, error.code(), began.elapsed());
             return MethodResponse::error(request.id, error);
@@ -80,7 +81,8 @@ where
         }
         submit::all(&self.cx, transactions).await;
 
-        let mut responses = BatchResponseBuilder::new_with_limit(self.cx.config.response_bytes_max as usize);
+        let mut responses =
+            BatchResponseBuilder::new_with_limit(self.cx.config.response_bytes_max as usize);
         let mut notified = false;
         for entry in batch {
             let response = match entry {

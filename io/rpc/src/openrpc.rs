@@ -93,7 +93,13 @@ const SCHEMAS: &[(&str, Shape)] = &[
     ("Address", Shape::Pattern("^0x[0-9a-fA-F]{40}$", "20 bytes in hexadecimal")),
     ("PeerId", Shape::Pattern("^(0x)?[0-9a-f]{64}$", "A node's ed25519 public key")),
     ("PeerAddress", Shape::Plain("string", "[PEER-ID@]IP:PORT[/quic]")),
-    ("BlockTag", Shape::Plain("string", "A number in hexadecimal, or earliest, finalized, safe, latest, pending")),
+    (
+        "BlockTag",
+        Shape::Plain(
+            "string",
+            "A number in hexadecimal, or earliest, finalized, safe, latest, pending",
+        ),
+    ),
     ("BlockId", Shape::Plain("any", "A block tag, a block hash, or {blockHash} or {blockNumber}")),
     ("Boolean", Shape::Plain("boolean", "true or false")),
     ("Integer", Shape::Plain("integer", "A plain JSON integer")),
@@ -107,9 +113,18 @@ const SCHEMAS: &[(&str, Shape)] = &[
     ("Receipt", Shape::Plain("object", "Ethereum's transaction receipt")),
     ("Log", Shape::Plain("object", "Ethereum's log with its place")),
     ("Filter", Shape::Plain("object", "fromBlock and toBlock, or blockHash; address; topics")),
-    ("Call", Shape::Plain("object", "from, to, gas, gasPrice or fees, value, input, nonce, accessList")),
-    ("StateOverrides", Shape::Plain("object", "Per address: balance, nonce, code, state, stateDiff")),
-    ("BlockOverrides", Shape::Plain("object", "number, time, gasLimit, coinbase, random, baseFee, difficulty")),
+    (
+        "Call",
+        Shape::Plain("object", "from, to, gas, gasPrice or fees, value, input, nonce, accessList"),
+    ),
+    (
+        "StateOverrides",
+        Shape::Plain("object", "Per address: balance, nonce, code, state, stateDiff"),
+    ),
+    (
+        "BlockOverrides",
+        Shape::Plain("object", "number, time, gasLimit, coinbase, random, baseFee, difficulty"),
+    ),
     ("AccountProof", Shape::Plain("object", "EIP-1186 proof of an account and slots")),
     ("FeeHistory", Shape::Plain("object", "Base fees, gas used ratios, rewards")),
     ("AccessListResult", Shape::Plain("object", "accessList, gasUsed, error")),

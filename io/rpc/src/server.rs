@@ -49,7 +49,10 @@ impl Drop for ServerHandle {
 ///
 /// # Errors
 /// The port is in use, or the address cannot be listened on.
-pub async fn serve(config: Config, sources: Sources) -> Result<(SocketAddr, ServerHandle), RpcError> {
+pub async fn serve(
+    config: Config,
+    sources: Sources,
+) -> Result<(SocketAddr, ServerHandle), RpcError> {
     let address = config.listen;
     let listen = |error: std::io::Error| match error.kind() {
         ErrorKind::AddrInUse => RpcError::PortInUse(address),

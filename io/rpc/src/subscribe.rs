@@ -1,12 +1,6 @@
 //! `eth_subscribe` over WebSocket: new heads, logs, pending transactions, sync status.
 
-use crate::{
-    context::Context,
-    convert,
-    failure::Failure,
-    filters::matching,
-    table::reply,
-};
+use crate::{context::Context, convert, failure::Failure, filters::matching, table::reply};
 use alloy_rpc_types_eth::pubsub::{Params, PubSubSyncStatus, SubscriptionKind, SyncStatusMetadata};
 use jsonrpsee::{
     PendingSubscriptionSink, RpcModule,
@@ -99,9 +93,13 @@ impl Topic {
         let invalid = |error: serde_json::Error| Failure::InvalidParams(error.to_string());
         let mut values: Vec<serde_json::Value> =
             serde_json::from_str(params.unwrap_or("[]")).map_err(invalid)?;
-        values.resize(2, serde_json::Value::Null);
-        let [kind, argument] = <[serde_json::Value; 2]>::try_from(values)
-            .map_err(|_| Failure::InvalidParams("too many arguments, want at most 2".to_owned()))?;
+        if values.len() > 2 {
+            let text = "too many arguments, want at most 2".to_owned();
+            return Err(Failure::InvalidParams(text));
+        }
+        values.reverse();
+        let kind = values.pop().unwrap_or_default();
+        let argument = values.pop().unwrap_or_default();
         let text = kind.as_str().unwrap_or_default();
         let kind: SubscriptionKind = text.parse().map_err(|_| unknown(text))?;
         let argument = Params::from_json_value(argument).map_err(invalid)?;
@@ -109,8 +107,12 @@ impl Topic {
             (SubscriptionKind::NewHeads, _) => Self::Heads,
             (SubscriptionKind::Logs, Params::Logs(filter)) => Self::Logs(filter),
             (SubscriptionKind::Logs, Params::None) => Self::Logs(Box::default()),
-            (SubscriptionKind::NewPendingTransactions, Params::None) => Self::Pending { full: false },
-            (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => Self::Pending { full },
+            (SubscriptionKind::NewPendingTransactions, Params::None) => {
+                Self::Pending { full: false }
+            }
+            (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => {
+                Self::Pending { full }
+            }
             (SubscriptionKind::Syncing, _) => Self::Syncing,
             (SubscriptionKind::TransactionReceipts, _) => return Err(unknown(text)),
             _ => return Err(Failure::InvalidParams(format!("invalid argument 1 for \"{text}\""))),

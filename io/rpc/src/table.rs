@@ -166,12 +166,15 @@ pub(crate) fn module(cx: &Arc<Context>) -> Result<RpcModule<Context>, RegisterMe
                 })?;
             }
             Run::Async(run) => {
-                module.register_async_method(method.name, move |params, cx, extensions| async move {
-                    method.permit(&cx)?;
-                    let mut args = Args::parse(params.as_str(), method.params)?;
-                    args.submission = extensions.get().cloned();
-                    run(cx, args).await
-                })?;
+                module.register_async_method(
+                    method.name,
+                    move |params, cx, extensions| async move {
+                        method.permit(&cx)?;
+                        let mut args = Args::parse(params.as_str(), method.params)?;
+                        args.submission = extensions.get().cloned();
+                        run(cx, args).await
+                    },
+                )?;
             }
             Run::Subscription => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     Check, Reader, Store, StoreError, StoreOptions,
-    codec::{all, blob, hash, int, one, uint},
+    codec::{all, blob, hash, int, one, run, uint},
     error::Failure,
     lock::Lock,
     read::{blocks, connection},
@@ -196,8 +196,10 @@ fn restored(conn: &Connection) -> Result<Restored, Failure> {
         schema::meta_hash(conn, meta::FINALIZED_HASH)?
             .ok_or_else(|| schema::missing(meta::FINALIZED_HASH))?,
     );
+    // Bans that ended while the node was down.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    run(conn, "DELETE FROM bans WHERE until <= ?1", [now])?;
     Ok(Restored {
         checkpoint,
         checkpoint_weight: weight(conn, checkpoint.1)?,
@@ -214,7 +216,7 @@ fn restored(conn: &Connection) -> Result<Restored, Failure> {
                 text.parse().map_err(|error| Failure::Damaged(format!("addresses: {error}")))?;
             Ok((address, Time::from_millis(uint(row, 1)?), crate::codec::small(row, 2)?))
         })?,
-        bans: all(conn, "SELECT peer, until FROM bans WHERE until > ?1", [now], |row| {
+        bans: all(conn, "SELECT peer, until FROM bans", [], |row| {
             Ok((PeerId(hash(row, 0)?), Time::from_millis(uint(row, 1)?)))
         })?,
     })

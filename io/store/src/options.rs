@@ -39,7 +39,7 @@ impl Default for StoreOptions {
             writer_cache_bytes: 2 * 1024 * 1024,
             reader_cache_bytes: 1024 * 1024,
             readers_max: 4,
-            mmap_bytes: 256 * 1024 * 1024,
+            mmap_bytes: 64 * 1024 * 1024,
             wal_bytes: 8 * 1024 * 1024,
             database_bytes_max: None,
             archive: false,

@@ -21,8 +21,6 @@ pub(crate) mod meta {
     pub(crate) const FINALIZED_NUMBER: &str = "finalized_number";
     /// Hash of the newest final block.
     pub(crate) const FINALIZED_HASH: &str = "finalized_hash";
-    /// States below this number are not readable.
-    pub(crate) const PRUNED_BELOW: &str = "pruned_below";
 }
 
 /// Everything about canonical blocks only (`canonical`, `transactions`, `activity`, `logs`) has the number

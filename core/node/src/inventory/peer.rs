@@ -1,11 +1,7 @@
 //! What the relay keeps of one peer.
 
 use super::Limits;
-use crate::{
-    Output, PoolView,
-    bounded::BoundedSet,
-    mempool::Cursor,
-};
+use crate::{Output, PoolView, bounded::BoundedSet, mempool::Cursor};
 use kette_types::{B256, Message, PeerId, Recovered, Time, Transaction, limits::INVENTORY_MAX};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -80,7 +76,8 @@ impl Peer {
     /// Sends everything queued.
     pub(super) fn flush(&mut self, id: PeerId, out: &mut Vec<Output>) {
         if !self.push.is_empty() {
-            let whole = std::mem::take(&mut self.push).iter().map(|tx| tx.inner().clone()).collect();
+            let whole =
+                std::mem::take(&mut self.push).iter().map(|tx| tx.inner().clone()).collect();
             out.push(Output::Send(vec![id], Arc::new(Message::Transactions(whole))));
         }
         for page in std::mem::take(&mut self.announce).chunks(INVENTORY_MAX) {

@@ -119,7 +119,9 @@ fn check_idle(inventory: &Inventory) {
 fn check_bounds(inventory: &Inventory) {
     let limits = &inventory.limits;
     assert_eq!(inventory.wanted.len(), inventory.deadlines.len());
-    assert!(inventory.wanted.len() <= inventory.peers.len() * (limits.announced + limits.in_flight));
+    assert!(
+        inventory.wanted.len() <= inventory.peers.len() * (limits.announced + limits.in_flight)
+    );
     for peer in inventory.peers.values() {
         let asked: usize = peer.requests.values().map(BTreeSet::len).sum();
         assert_eq!(peer.in_flight, asked);
@@ -333,8 +335,7 @@ fn announcements_and_requests_of_one_peer_are_bounded() {
 
 #[test]
 fn pushes_are_bounded() {
-    let mut inventory =
-        Inventory::new(Limits { pushes_per_sec: 10, ..Limits::default() });
+    let mut inventory = Inventory::new(Limits { pushes_per_sec: 10, ..Limits::default() });
     inventory.connected(START, peer(1), &empty(), &mut Vec::new());
     let txs: Vec<_> = (0..30).map(|n| tx(n, 0, 0).into_inner()).collect();
     assert_eq!(inventory.received(START, peer(1), txs[..15].to_vec(), &empty()).len(), 10);

@@ -7,57 +7,27 @@
 //! cost, must be covered by its balance.
 
 mod check;
+mod evict;
+mod limits;
 mod queue;
 mod rejection;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use imbl::OrdSet;
 use kette_ledger::{ReadError, State};
 use kette_types::{Address, B256, Recovered, Time, Transaction, U256};
-use std::{cmp::Reverse, collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_consensus::{Transaction as _, constants::KECCAK_EMPTY};
+use evict::{Evicted, Rank};
+pub use limits::Limits;
 use queue::{Entry, Queue};
 pub use rejection::Rejection;
 pub use view::{Cursor, PoolView};
-
-/// Bounds of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most transactions.
-    pub count: usize,
-    /// Most bytes of EIP-2718 encodings.
-    pub bytes: usize,
-    /// Most transactions of one sender, executable or not. Higher than geth's 16 + 64: a test network's
-    /// load comes from few accounts, and one sender still holds at most a fiftieth of the pool and must
-    /// be able to pay for all of it.
-    pub per_sender: usize,
-    /// How far a nonce may lie ahead of the sender's first missing one. As `per_sender`: what one sender
-    /// sent in order arrives from several peers in any order, and a refused one is not announced again.
-    pub nonce_gap: u64,
-    /// Percent by which fee cap and tip of a replacement exceed what it replaces.
-    pub bump_percent: u64,
-    /// How long a transaction waits at most.
-    pub expiry: Duration,
-    /// Lowest fee cap ever taken, wei per gas.
-    pub price_floor: u128,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            count: 50_000,
-            bytes: 64 * 1024 * 1024,
-            per_sender: 1_000,
-            nonce_gap: 1_000,
-            bump_percent: 10,
-            expiry: Duration::from_secs(60 * 60),
-            price_floor: 1,
-        }
-    }
-}
 
 /// What the pool needs to know of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,43 +83,27 @@ pub struct Changes {
 
 /// Pending and queued transactions. Every operation is O(log n) in their number.
 ///
-/// All parts are persistent maps, so that a snapshot, and going back to one, is O(1).
+/// What a snapshot shows is in persistent maps, so that taking one is O(1).
 #[derive(Clone, Debug)]
 pub struct Mempool {
     limits: Limits,
     view: PoolView,
     /// (sender, fee cap, nonce): the first of a sender is its cheapest.
-    fees: OrdSet<(Address, u128, u64)>,
+    fees: BTreeSet<(Address, u128, u64)>,
     /// One per sender; the first one's last transaction goes first when the pool is full.
-    ranks: OrdSet<Rank>,
-    expiries: OrdSet<(Time, B256)>,
+    ranks: BTreeSet<Rank>,
+    expiries: BTreeSet<(Time, B256)>,
     /// Lowest fee cap taken from peers: rises to the price of what was evicted, falls with room.
     floor: u128,
 }
 
-/// How dear a sender's last transaction is to the pool; the smallest goes first.
-///
-/// It can only execute after all before it, so it is worth no more than the cheapest of them: a dear
-/// last transaction does not protect cheap ones. At equal price, whoever has more in the pool gives way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    local: bool,
-    executable: bool,
-    fee_cap: u128,
-    crowd: Reverse<usize>,
-    sender: Address,
+/// What a newcomer did to its queue.
+#[derive(Debug, Default)]
+struct Placed {
+    replaced: Option<Arc<Entry>>,
+    displaced: Option<Evicted>,
+    promoted: Vec<Arc<Recovered<Transaction>>>,
 }
-
-impl Rank {
-    /// Everything but the tie-break.
-    const fn price(&self) -> (bool, bool, u128, Reverse<usize>) {
-        (self.local, self.executable, self.fee_cap, self.crowd)
-    }
-}
-
-/// A newcomer that nothing gives way to.
-#[derive(Debug)]
-struct KeptMustGo;
 
 /// What an operation did to one queue.
 #[derive(Default)]
@@ -165,9 +119,9 @@ impl Mempool {
             floor: limits.price_floor,
             limits,
             view: PoolView { gas_limit: u64::MAX, ..PoolView::default() },
-            fees: OrdSet::new(),
-            ranks: OrdSet::new(),
-            expiries: OrdSet::new(),
+            fees: BTreeSet::new(),
+            ranks: BTreeSet::new(),
+            expiries: BTreeSet::new(),
         }
     }
 
@@ -198,22 +152,30 @@ impl Mempool {
         }
         let account = self.account(state, entry.sender())?;
         let displaced = self.admit(&entry, account)?;
-        let crowded =
-            self.len() >= self.limits.count || self.bytes() + entry.size > self.limits.bytes;
-        let before = crowded.then(|| self.clone());
-        let (added, fee_cap) = self.place(Arc::new(entry), account, displaced);
-        match self.shrink(Some(hash)) {
-            Ok(evicted) => Ok(Added {
-                executable: self.is_executable(hash),
-                evicted: added.evicted.into_iter().chain(evicted).collect(),
-                ..added
-            }),
-            Err(KeptMustGo) => {
-                *self = before.expect("only a crowded pool shrinks");
-                let lowest = self.ranks.get_min().map_or(0, |rank| rank.fee_cap);
-                Err(Rejection::Full { fee_cap, lowest })
+        let (fee_cap, floor) = (entry.fee_cap, self.floor);
+        let placed = self.place(Arc::new(entry), account, displaced);
+        let mut evicted = placed.displaced.into_iter().collect();
+        if self.shrink(Some(hash), &mut evicted).is_err() {
+            self.drop(hash);
+            for gone in placed
+                .replaced
+                .map(|held| Evicted { entry: held, account })
+                .into_iter()
+                .chain(evicted)
+            {
+                self.bring_back(gone);
             }
+            self.floor = floor;
+            let lowest = self.ranks.first().map_or(0, |rank| rank.fee_cap);
+            return Err(Rejection::Full { fee_cap, lowest });
         }
+        Ok(Added {
+            hash,
+            executable: self.is_executable(hash),
+            replaced: placed.replaced.map(|held| held.hash),
+            evicted: evicted.iter().map(|gone| gone.entry.hash).collect(),
+            promoted: placed.promoted,
+        })
     }
 
     /// Follows the chain to a new head, whose state is `state`. `touched` are accounts that may have
@@ -270,8 +232,9 @@ impl Mempool {
         for hash in included {
             self.drop(hash);
         }
-        let evicted = self.shrink(None).expect("nothing is to be kept");
-        changes.dropped.extend(evicted.into_iter().map(|hash| (hash, "evicted")));
+        let mut evicted = Vec::new();
+        self.shrink(None, &mut evicted).expect("nothing is to be kept");
+        changes.dropped.extend(evicted.iter().map(|gone| (gone.entry.hash, "evicted")));
         if !self.is_crowded() {
             self.floor = self.limits.price_floor.max(self.floor / 2);
         }
@@ -300,8 +263,7 @@ impl Mempool {
     /// Removes what waited too long; returns it.
     pub fn expire(&mut self, now: Time) -> Vec<B256> {
         let mut expired = Vec::new();
-        while let Some((_, hash)) = self.expiries.get_min().filter(|(due, _)| *due <= now).copied()
-        {
+        while let Some((_, hash)) = self.expiries.first().filter(|(due, _)| *due <= now).copied() {
             self.drop(hash);
             expired.push(hash);
         }
@@ -310,7 +272,7 @@ impl Mempool {
 
     /// Returns when [`Self::expire`] has something to remove.
     pub fn deadline(&self) -> Option<Time> {
-        self.expiries.get_min().map(|(due, _)| *due)
+        self.expiries.first().map(|(due, _)| *due)
     }
 
     /// Returns an immutable snapshot in O(1).
@@ -421,27 +383,19 @@ impl Mempool {
     }
 
     /// Puts an admitted transaction into its queue.
-    fn place(
-        &mut self,
-        entry: Arc<Entry>,
-        account: (u64, U256),
-        displaced: Option<u64>,
-    ) -> (Added, u128) {
-        let (hash, fee_cap) = (entry.hash, entry.fee_cap);
-        let (mut replaced, mut evicted) = (None, Vec::new());
+    fn place(&mut self, entry: Arc<Entry>, account: (u64, U256), displaced: Option<u64>) -> Placed {
+        let hash = entry.hash;
+        let mut placed = Placed::default();
         let promoted = self.update(entry.sender(), account, |queue| {
-            let mut delta = Delta { inserted: vec![entry.clone()], removed: Vec::new() };
-            let held = queue.insert(entry).expect("the sum of costs is within the balance");
-            replaced = held.as_ref().map(|held| held.hash);
-            delta.removed.extend(held);
-            if let Some(last) = displaced.and_then(|last| queue.remove(last)) {
-                evicted.push(last.hash);
-                delta.removed.push(last);
-            }
-            delta
+            let inserted = vec![entry.clone()];
+            placed.replaced = queue.insert(entry).expect("the sum is within the balance");
+            let last = displaced.and_then(|last| queue.remove(last));
+            placed.displaced = last.map(|entry| Evicted { entry, account });
+            let displaced = placed.displaced.iter().map(|gone| &gone.entry);
+            Delta { inserted, removed: placed.replaced.iter().chain(displaced).cloned().collect() }
         });
-        let promoted = promoted.into_iter().filter(|tx| *tx.tx_hash() != hash).collect();
-        (Added { hash, executable: false, replaced, evicted, promoted }, fee_cap)
+        placed.promoted = promoted.into_iter().filter(|tx| *tx.tx_hash() != hash).collect();
+        placed
     }
 
     /// Brings one sender's queue in line with its account and with what a reorganization returned.
@@ -496,58 +450,10 @@ impl Mempool {
         changes.promoted.extend(promoted);
     }
 
-    /// Evicts until the caps hold. If what is to be kept would have to go itself, the pool is left in
-    /// between.
-    fn shrink(&mut self, keep: Option<B256>) -> Result<Vec<B256>, KeptMustGo> {
-        let mut evicted = Vec::new();
-        while self.len() > self.limits.count || self.bytes() > self.limits.bytes {
-            let victim = *self.ranks.get_min().expect("a pool over its caps is not empty");
-            let own = keep.and_then(|hash| self.rank_if_last(hash));
-            if own.is_some_and(|own| victim.price() >= own.price()) {
-                return Err(KeptMustGo);
-            }
-            if victim.executable && !victim.local {
-                self.floor = self.floor.max(victim.fee_cap);
-            }
-            let last = self.last(victim.sender).expect("a ranked sender has transactions").hash;
-            self.drop(last);
-            evicted.push(last);
-        }
-        Ok(evicted)
-    }
-
-    /// More than three quarters full.
-    fn is_crowded(&self) -> bool {
-        let crowded = |held: usize, max: usize| held.saturating_mul(4) > max.saturating_mul(3);
-        crowded(self.len(), self.limits.count) || crowded(self.bytes(), self.limits.bytes)
-    }
-
     fn is_executable(&self, hash: B256) -> bool {
         let entry = self.view.txs.get(&hash);
         entry.is_some_and(|entry| {
             self.view.senders.get(&entry.sender()).is_some_and(|queue| entry.nonce < queue.next)
-        })
-    }
-
-    fn last(&self, sender: Address) -> Option<&Arc<Entry>> {
-        self.view.senders.get(&sender)?.txs.get_max().map(|(_, entry)| entry)
-    }
-
-    fn rank_if_last(&self, hash: B256) -> Option<Rank> {
-        let sender = self.sender(hash)?;
-        self.last(sender).is_some_and(|last| last.hash == hash).then(|| self.rank(sender))?
-    }
-
-    fn rank(&self, sender: Address) -> Option<Rank> {
-        let queue = self.view.senders.get(&sender)?;
-        let (nonce, last) = queue.txs.get_max()?;
-        let (_, fee_cap, _) = self.fees.get_next(&(sender, 0, 0))?;
-        Some(Rank {
-            local: last.local,
-            executable: *nonce < queue.next,
-            fee_cap: *fee_cap,
-            crowd: Reverse(queue.txs.len()),
-            sender,
         })
     }
 

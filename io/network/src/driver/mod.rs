@@ -20,8 +20,9 @@ use crate::{
 use futures::StreamExt;
 use kette_types::{Direction, DisconnectReason, Lane, PeerAddress, PeerId, Transport};
 use libp2p::{
-    Multiaddr, StreamProtocol, Swarm, identify, kad, ping,
+    Multiaddr, StreamProtocol, Swarm,
     core::ConnectedPoint,
+    identify, kad, ping,
     swarm::{
         self, ConnectionId, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -265,7 +266,9 @@ impl Driver {
                 connection_id,
                 peer_id,
                 info,
-            }) => self.on_identified(connection_id, peer_id, info),
+            }) if self.connections.contains_key(&connection_id) => {
+                self.on_identified(peer_id, info);
+            }
             BehaviourEvent::Kademlia(kad::Event::RoutingUpdated { peer, addresses, .. }) => {
                 let addresses: Vec<_> = addresses.into_vec();
                 self.on_discovered(&peer, &addresses);
@@ -308,9 +311,12 @@ impl Driver {
 
     fn dial(&mut self, address: PeerAddress) {
         let refusal = if address.peer == Some(self.shared.own)
-            || self.shared.listening().iter().any(|own| {
-                (own.socket, own.transport) == (address.socket, address.transport)
-            }) {
+            || self
+                .shared
+                .listening()
+                .iter()
+                .any(|own| (own.socket, own.transport) == (address.socket, address.transport))
+        {
             Some(text::SELF_DIAL)
         } else if address.transport == Transport::Quic && !self.config.quic {
             Some("QUIC is off on this node, and the address asks for it")
@@ -365,9 +371,7 @@ impl Driver {
         let gone: Vec<_> = self
             .connections
             .iter()
-            .filter(|(_, seen)| {
-                from_libp2p(&seen.peer).is_none_or(|peer| self.cut.contains(&peer))
-            })
+            .filter(|(_, seen)| from_libp2p(&seen.peer).is_none_or(|peer| self.cut.contains(&peer)))
             .map(|(connection, _)| *connection)
             .collect();
         for connection in gone {
@@ -387,27 +391,15 @@ impl Driver {
         }
     }
 
-    fn on_identified(
-        &mut self,
-        connection: ConnectionId,
-        peer: libp2p::PeerId,
-        info: identify::Info,
-    ) {
+    fn on_identified(&mut self, peer: libp2p::PeerId, info: identify::Info) {
         if info.protocol_version != self.prefix {
             tracing::warn!(
                 %peer, theirs = info.protocol_version.escape_debug().take(64).collect::<String>(),
-                ours = self.prefix, "refused: the peer follows another chain or is another program"
+                ours = self.prefix, "no session: the peer follows another chain or is another program"
             );
-            if !self.sessions.contains_key(&connection) {
-                let own = self.offers.get(&peer).is_some_and(|offer| {
-                    offer.connection == connection && offer.direction == Direction::Outbound
-                });
-                // Our own offer ends with the answer to its control lane, which names the protocol.
-                if !own {
-                    Counters::bump(&self.shared.counters.foreign);
-                    self.swarm.close_connection(connection);
-                }
-            }
+            // Not closed here: the dialler learns the reason from the answer to its offer, and a
+            // connection without a session ends when it is idle.
+            Counters::bump(&self.shared.counters.foreign);
             return;
         }
         let public = self.config.public;

@@ -10,7 +10,7 @@ use crate::{
     address::from_libp2p,
     config::{OFFER_TIMEOUT, REPLACE_AFTER},
     gate::CutSet,
-    lanes::{self, OpenError, What},
+    lanes::{self, What},
     stats::Counters,
 };
 use kette_types::{Direction, DisconnectReason, Lane, PeerAddress, PeerId};
@@ -79,9 +79,6 @@ impl Driver {
             }
             What::Outbound(lane, stream) => self.write_lane(connection, lane, stream),
             What::Failed(_, error) if offered => {
-                if matches!(error, OpenError::Unsupported(_)) {
-                    Counters::bump(&self.shared.counters.foreign);
-                }
                 self.fail_offer(connection, &error.to_string());
                 self.swarm.close_connection(connection);
             }

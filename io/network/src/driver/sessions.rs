@@ -8,11 +8,12 @@ use crate::{
 };
 use kette_types::{DisconnectReason, Lane, PeerId};
 use libp2p::{Stream, swarm::ConnectionId};
-use std::{
-    sync::Arc,
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    task::AbortHandle,
+    time::{sleep, timeout},
 };
-use tokio::{sync::mpsc, task::AbortHandle, time::{sleep, timeout}};
 
 /// A session and its tasks.
 pub(super) struct Live {
@@ -40,8 +41,7 @@ impl Driver {
         self.sessions_begun += 1;
         let number = self.sessions_begun;
         let total = Arc::clone(&self.shared.total);
-        let session =
-            Arc::new(Session::new(number, connection, peer, address, direction, total));
+        let session = Arc::new(Session::new(number, connection, peer, address, direction, total));
         let (draining, drained) = mpsc::channel(1);
         let live = Live {
             session: Arc::clone(&session),

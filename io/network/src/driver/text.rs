@@ -2,10 +2,7 @@
 
 use crate::{address::from_libp2p, gate::Refused};
 use kette_types::PeerAddress;
-use libp2p::{
-    core::transport::TransportError,
-    swarm::DialError,
-};
+use libp2p::{core::transport::TransportError, swarm::DialError};
 use std::error::Error;
 
 pub(super) const SELF_DIAL: &str = "the address is this node's own";
@@ -16,10 +13,12 @@ pub(super) fn dial_error(error: &DialError, address: &PeerAddress) -> String {
     match error {
         DialError::LocalPeerId { .. } => SELF_DIAL.to_owned(),
         DialError::WrongPeerId { obtained, .. } => {
-            let obtained = from_libp2p(obtained)
-                .map_or_else(|| obtained.to_string(), |peer| peer.to_string());
+            let obtained =
+                from_libp2p(obtained).map_or_else(|| obtained.to_string(), |peer| peer.to_string());
             match address.peer {
-                Some(expected) => format!("identity differs: expected {expected}, found {obtained}"),
+                Some(expected) => {
+                    format!("identity differs: expected {expected}, found {obtained}")
+                }
                 None => format!("identity differs: found {obtained}"),
             }
         }

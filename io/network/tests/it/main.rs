@@ -5,6 +5,7 @@ mod harness;
 mod limits;
 mod links;
 mod load;
+mod quiet;
 mod restart;
 mod rogue;
 mod sessions;

@@ -37,8 +37,8 @@ impl Rogue {
             .expect("a behaviour")
             .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(60)))
             .build();
-        let multiaddr = Multiaddr::from(address.socket.ip())
-            .with(Protocol::Tcp(address.socket.port()));
+        let multiaddr =
+            Multiaddr::from(address.socket.ip()).with(Protocol::Tcp(address.socket.port()));
         swarm.dial(multiaddr).expect("an address");
         let mut control = swarm.behaviour().new_control();
         let mut incoming = control.accept(protocol(Lane::Control)).expect("once");

@@ -171,10 +171,7 @@ async fn another_identity_than_expected_is_refused() {
         let wrong = b.address(transport).with_peer(id(3));
         a.network.dial(wrong);
         let error = a.dial_failed(wrong).await;
-        assert_eq!(
-            error,
-            format!("identity differs: expected {}, found {}", id(3), id(2))
-        );
+        assert_eq!(error, format!("identity differs: expected {}, found {}", id(3), id(2)));
     }
 }
 
@@ -217,6 +214,14 @@ async fn another_genesis_is_refused_with_a_reason() {
     let error = a.dial_failed(b.address(Transport::Tcp)).await;
     assert!(error.contains("/kette/07070707/control/1"), "{error}");
     assert!(error.contains("another chain"), "{error}");
+    within("both count it", async {
+        for node in [&a, &b] {
+            while node.network.stats().handshakes.foreign == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -248,15 +253,16 @@ async fn a_busy_port_is_an_error_that_names_it() {
     let text = error.to_string();
     assert!(text.contains(&busy.port().to_string()) && text.contains("choose another"), "{text}");
 
-    // Only the UDP twin is busy.
-    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let busy = udp.local_addr().expect("bound");
-    config.listen = vec![busy];
-    let error = start(config).await.err().expect("the port is busy");
-    assert!(
-        matches!(error, NetworkError::PortInUse { transport: Transport::Quic, .. }),
-        "{error}"
-    );
+    // Only the UDP twin is busy; look for a port whose TCP twin no other test has.
+    loop {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        config.listen = vec![udp.local_addr().expect("bound")];
+        match start(config.clone()).await.err().expect("the port is busy") {
+            NetworkError::PortInUse { transport: Transport::Quic, .. } => return,
+            NetworkError::PortInUse { transport: Transport::Tcp, .. } => {}
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,13 @@ const OVERRIDES: Param = optional("stateOverrides", "StateOverrides");
 const BLOCK_OVERRIDES: Param = optional("blockOverrides", "BlockOverrides");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::inline("eth_getBalance", "Returns an account's wei.", &[ADDRESS, BLOCK], "Quantity", balance),
+    Method::inline(
+        "eth_getBalance",
+        "Returns an account's wei.",
+        &[ADDRESS, BLOCK],
+        "Quantity",
+        balance,
+    ),
     Method::inline(
         "eth_getTransactionCount",
         "Returns an account's next nonce; with `pending`, after what waits in the pool.",
@@ -37,8 +43,20 @@ pub(super) const METHODS: &[Method] = &[
         "Hash",
         storage,
     ),
-    Method::inline("eth_getAccount", "Returns an account's leaf in the state trie.", &[ADDRESS, BLOCK], "Object", account),
-    Method::inline("eth_getAccountInfo", "Returns balance, nonce and code.", &[ADDRESS, BLOCK], "Object", account_info),
+    Method::inline(
+        "eth_getAccount",
+        "Returns an account's leaf in the state trie.",
+        &[ADDRESS, BLOCK],
+        "Object",
+        account,
+    ),
+    Method::inline(
+        "eth_getAccountInfo",
+        "Returns balance, nonce and code.",
+        &[ADDRESS, BLOCK],
+        "Object",
+        account_info,
+    ),
     Method::blocking(
         "eth_getProof",
         "Proves an account and some of its slots (EIP-1186).",

@@ -19,10 +19,34 @@ const FULL: Param = optional("full", "Boolean");
 const INDEX: Param = required("index", "Quantity");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::blocking("eth_getBlockByNumber", "Returns a block.", &[NUMBER, FULL], "Block?", by_number),
-    Method::blocking("eth_getBlockByHash", "Returns a block on whatever branch.", &[HASH, FULL], "Block?", by_hash),
-    Method::blocking("eth_getHeaderByNumber", "Returns a header.", &[NUMBER], "Header?", header_by_number),
-    Method::blocking("eth_getHeaderByHash", "Returns a header.", &[HASH], "Header?", header_by_hash),
+    Method::blocking(
+        "eth_getBlockByNumber",
+        "Returns a block.",
+        &[NUMBER, FULL],
+        "Block?",
+        by_number,
+    ),
+    Method::blocking(
+        "eth_getBlockByHash",
+        "Returns a block on whatever branch.",
+        &[HASH, FULL],
+        "Block?",
+        by_hash,
+    ),
+    Method::blocking(
+        "eth_getHeaderByNumber",
+        "Returns a header.",
+        &[NUMBER],
+        "Header?",
+        header_by_number,
+    ),
+    Method::blocking(
+        "eth_getHeaderByHash",
+        "Returns a header.",
+        &[HASH],
+        "Header?",
+        header_by_hash,
+    ),
     Method::blocking(
         "eth_getBlockTransactionCountByNumber",
         "Counts the transactions of a block.",
@@ -37,10 +61,34 @@ pub(super) const METHODS: &[Method] = &[
         "Quantity?",
         count_by_hash,
     ),
-    Method::inline("eth_getUncleCountByBlockNumber", "Returns 0: there are no uncles.", &[NUMBER], "Quantity?", uncles_by_number),
-    Method::inline("eth_getUncleCountByBlockHash", "Returns 0: there are no uncles.", &[HASH], "Quantity?", uncles_by_hash),
-    Method::inline("eth_getUncleByBlockNumberAndIndex", "Returns null: there are no uncles.", &[NUMBER, INDEX], "Block?", no_uncle),
-    Method::inline("eth_getUncleByBlockHashAndIndex", "Returns null: there are no uncles.", &[HASH, INDEX], "Block?", no_uncle),
+    Method::inline(
+        "eth_getUncleCountByBlockNumber",
+        "Returns 0: there are no uncles.",
+        &[NUMBER],
+        "Quantity?",
+        uncles_by_number,
+    ),
+    Method::inline(
+        "eth_getUncleCountByBlockHash",
+        "Returns 0: there are no uncles.",
+        &[HASH],
+        "Quantity?",
+        uncles_by_hash,
+    ),
+    Method::inline(
+        "eth_getUncleByBlockNumberAndIndex",
+        "Returns null: there are no uncles.",
+        &[NUMBER, INDEX],
+        "Block?",
+        no_uncle,
+    ),
+    Method::inline(
+        "eth_getUncleByBlockHashAndIndex",
+        "Returns null: there are no uncles.",
+        &[HASH, INDEX],
+        "Block?",
+        no_uncle,
+    ),
     Method::blocking(
         "eth_getBlockReceipts",
         "Returns the receipts of a block.",

@@ -16,7 +16,13 @@ const BLOCK: Param = required("block", "BlockId");
 pub(super) const METHODS: &[Method] = &[
     Method::blocking("debug_getRawBlock", "Returns a block's RLP.", &[BLOCK], "Data", raw_block),
     Method::blocking("debug_getRawHeader", "Returns a header's RLP.", &[BLOCK], "Data", raw_header),
-    Method::blocking("debug_getRawReceipts", "Returns a block's receipts, EIP-2718.", &[BLOCK], "[Data]", raw_receipts),
+    Method::blocking(
+        "debug_getRawReceipts",
+        "Returns a block's receipts, EIP-2718.",
+        &[BLOCK],
+        "[Data]",
+        raw_receipts,
+    ),
     Method::inline(
         "debug_getRawTransaction",
         "Returns a transaction's EIP-2718 encoding.",

@@ -29,16 +29,46 @@ const ANY2: Param = optional("value", "Any");
 const ANY3: Param = optional("more", "Any");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::waiting("evm_mine", "Produces a block, at this time if given.", &[optional("timestamp", "Any")], "Quantity", evm_mine)
-        .development(),
-    Method::waiting("anvil_mine", "Produces blocks, this many seconds apart.", &[BLOCKS, INTERVAL], "Null", mine_many)
-        .development(),
-    Method::waiting("hardhat_mine", "Produces blocks, this many seconds apart.", &[BLOCKS, INTERVAL], "Boolean", hardhat_mine)
-        .development(),
-    Method::waiting("evm_increaseTime", "Puts new blocks ahead of the clock.", &[SECONDS], "Quantity", increase_time)
-        .development(),
-    Method::waiting("anvil_increaseTime", "Puts new blocks ahead of the clock.", &[SECONDS], "Quantity", increase_time)
-        .development(),
+    Method::waiting(
+        "evm_mine",
+        "Produces a block, at this time if given.",
+        &[optional("timestamp", "Any")],
+        "Quantity",
+        evm_mine,
+    )
+    .development(),
+    Method::waiting(
+        "anvil_mine",
+        "Produces blocks, this many seconds apart.",
+        &[BLOCKS, INTERVAL],
+        "Null",
+        mine_many,
+    )
+    .development(),
+    Method::waiting(
+        "hardhat_mine",
+        "Produces blocks, this many seconds apart.",
+        &[BLOCKS, INTERVAL],
+        "Boolean",
+        hardhat_mine,
+    )
+    .development(),
+    Method::waiting(
+        "evm_increaseTime",
+        "Puts new blocks ahead of the clock.",
+        &[SECONDS],
+        "Quantity",
+        increase_time,
+    )
+    .development(),
+    Method::waiting(
+        "anvil_increaseTime",
+        "Puts new blocks ahead of the clock.",
+        &[SECONDS],
+        "Quantity",
+        increase_time,
+    )
+    .development(),
     Method::waiting(
         "evm_setNextBlockTimestamp",
         "Sets the timestamp of the next block.",
@@ -55,12 +85,38 @@ pub(super) const METHODS: &[Method] = &[
         next_timestamp,
     )
     .development(),
-    Method::inline("evm_snapshot", "Remembers the head; returns its id.", &[], "Quantity", snapshot).development(),
-    Method::inline("anvil_snapshot", "Remembers the head; returns its id.", &[], "Quantity", snapshot).development(),
-    Method::waiting("evm_revert", "Goes back to a remembered head.", &[required("id", "Number")], "Boolean", revert)
-        .development(),
-    Method::waiting("anvil_revert", "Goes back to a remembered head.", &[required("id", "Number")], "Boolean", revert)
-        .development(),
+    Method::inline(
+        "evm_snapshot",
+        "Remembers the head; returns its id.",
+        &[],
+        "Quantity",
+        snapshot,
+    )
+    .development(),
+    Method::inline(
+        "anvil_snapshot",
+        "Remembers the head; returns its id.",
+        &[],
+        "Quantity",
+        snapshot,
+    )
+    .development(),
+    Method::waiting(
+        "evm_revert",
+        "Goes back to a remembered head.",
+        &[required("id", "Number")],
+        "Boolean",
+        revert,
+    )
+    .development(),
+    Method::waiting(
+        "anvil_revert",
+        "Goes back to a remembered head.",
+        &[required("id", "Number")],
+        "Boolean",
+        revert,
+    )
+    .development(),
     Method::waiting(
         "evm_setAutomine",
         "Produces blocks by itself, or only on command.",
@@ -77,13 +133,46 @@ pub(super) const METHODS: &[Method] = &[
         set_automine,
     )
     .development(),
-    Method::inline("anvil_getAutomine", "Tells whether blocks are produced by themselves.", &[], "Boolean", automine)
-        .development(),
-    Method::inline("hardhat_getAutomine", "Tells whether blocks are produced by themselves.", &[], "Boolean", automine)
-        .development(),
-    Method::inline("anvil_nodeInfo", "Describes the chain in anvil's shape.", &[], "Object", node_info).development(),
-    Method::inline("anvil_metadata", "Describes the program in anvil's shape.", &[], "Object", metadata).development(),
-    Method::inline("hardhat_metadata", "Describes the program in hardhat's shape.", &[], "Object", metadata).development(),
+    Method::inline(
+        "anvil_getAutomine",
+        "Tells whether blocks are produced by themselves.",
+        &[],
+        "Boolean",
+        automine,
+    )
+    .development(),
+    Method::inline(
+        "hardhat_getAutomine",
+        "Tells whether blocks are produced by themselves.",
+        &[],
+        "Boolean",
+        automine,
+    )
+    .development(),
+    Method::inline(
+        "anvil_nodeInfo",
+        "Describes the chain in anvil's shape.",
+        &[],
+        "Object",
+        node_info,
+    )
+    .development(),
+    Method::inline(
+        "anvil_metadata",
+        "Describes the program in anvil's shape.",
+        &[],
+        "Object",
+        metadata,
+    )
+    .development(),
+    Method::inline(
+        "hardhat_metadata",
+        "Describes the program in hardhat's shape.",
+        &[],
+        "Object",
+        metadata,
+    )
+    .development(),
     refused("anvil_setBalance"),
     refused("anvil_setCode"),
     refused("anvil_setNonce"),
@@ -256,6 +345,21 @@ fn revert(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
 fn set_automine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let on: bool = args.required()?;
+        let on_demand = {
+            let Engine::Pow(pow) = &cx.view().status.engine;
+            pow.on_demand
+        };
+        match (on_demand, on) {
+            (true, true) => return reply(&true),
+            (true, false) => {
+                return Err(Failure::Unsupported(
+                    "this node was started to make a block whenever transactions wait; start it \
+                     without that to mine by command only"
+                        .to_owned(),
+                ));
+            }
+            (false, _) => {}
+        }
         command(&cx, Command::Engine(Order::Mining { on, threads: None })).await
     })
 }

@@ -15,7 +15,13 @@ use kette_ledger::next_base_fee;
 use kette_node::View;
 
 pub(super) const METHODS: &[Method] = &[
-    Method::blocking("eth_gasPrice", "Returns a price that the next blocks take.", &[], "Quantity", gas_price),
+    Method::blocking(
+        "eth_gasPrice",
+        "Returns a price that the next blocks take.",
+        &[],
+        "Quantity",
+        gas_price,
+    ),
     Method::blocking(
         "eth_maxPriorityFeePerGas",
         "Returns a tip that the next blocks take.",
@@ -23,7 +29,13 @@ pub(super) const METHODS: &[Method] = &[
         "Quantity",
         priority_fee,
     ),
-    Method::inline("eth_blobBaseFee", "Returns 1: the chain has no blobs.", &[], "Quantity", blob_base_fee),
+    Method::inline(
+        "eth_blobBaseFee",
+        "Returns 1: the chain has no blobs.",
+        &[],
+        "Quantity",
+        blob_base_fee,
+    ),
     Method::inline("eth_baseFee", "Returns the next block's base fee.", &[], "Quantity", base_fee),
     Method::blocking(
         "eth_feeHistory",
@@ -89,9 +101,9 @@ fn fee_history(cx: &Context, args: &mut Args) -> Answer {
     let percentiles = percentiles.unwrap_or_default();
     check_percentiles(&percentiles)?;
     let view = cx.view();
-    let hash = cx.tagged(&view, newest)?.ok_or_else(|| {
-        Failure::InvalidParams("request beyond head block".to_owned())
-    })?;
+    let hash = cx
+        .tagged(&view, newest)?
+        .ok_or_else(|| Failure::InvalidParams("request beyond head block".to_owned()))?;
     let newest = cx.header(&view, hash)?.ok_or_else(Failure::no_block)?;
     let count = count.0.min(HISTORY_BLOCKS_MAX).min(newest.number + 1);
     if count == 0 {

@@ -21,7 +21,13 @@ use std::sync::Arc;
 const PEER: Param = required("peerId", "PeerId");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::inline("kette_status", "Returns numbers and lists about the node.", &[], "Object", status),
+    Method::inline(
+        "kette_status",
+        "Returns numbers and lists about the node.",
+        &[],
+        "Object",
+        status,
+    ),
     Method::inline("kette_peers", "Returns the sessions.", &[], "[Object]", peers),
     Method::waiting(
         "kette_addPeer",
@@ -31,8 +37,14 @@ pub(super) const METHODS: &[Method] = &[
         add_peer,
     )
     .control(),
-    Method::waiting("kette_removePeer", "Disconnects and forgets a configured peer.", &[PEER], "Boolean", remove_peer)
-        .control(),
+    Method::waiting(
+        "kette_removePeer",
+        "Disconnects and forgets a configured peer.",
+        &[PEER],
+        "Boolean",
+        remove_peer,
+    )
+    .control(),
     Method::waiting(
         "kette_ban",
         "Disconnects a peer and refuses it for a while, a day if not said.",
@@ -42,7 +54,13 @@ pub(super) const METHODS: &[Method] = &[
     )
     .control(),
     Method::waiting("kette_unban", "Lifts a ban.", &[PEER], "Boolean", unban).control(),
-    Method::inline("kette_finality", "Tells how final a transaction is.", &[required("hash", "Hash")], "Object", finality),
+    Method::inline(
+        "kette_finality",
+        "Tells how final a transaction is.",
+        &[required("hash", "Hash")],
+        "Object",
+        finality,
+    ),
     Method::blocking(
         "kette_block",
         "Returns a block with seal, weight and senders.",
@@ -50,18 +68,40 @@ pub(super) const METHODS: &[Method] = &[
         "Object?",
         block,
     ),
-    Method::blocking("kette_locator", "Returns hashes from the head back to genesis, as sync sends them.", &[], "[Hash]", locator),
-    Method::blocking("kette_supply", "Adds up all balances of the head and what made them.", &[], "Object", supply),
+    Method::blocking(
+        "kette_locator",
+        "Returns hashes from the head back to genesis, as sync sends them.",
+        &[],
+        "[Hash]",
+        locator,
+    ),
+    Method::blocking(
+        "kette_supply",
+        "Adds up all balances of the head and what made them.",
+        &[],
+        "Object",
+        supply,
+    ),
     Method::inline("kette_genesis", "Returns the genesis file.", &[], "Object", genesis),
     Method::blocking(
         "kette_addressTransactions",
         "Returns an account's transactions, newest first; `next` of a page is `before` of the one after it.",
-        &[required("address", "Address"), optional("before", "Object"), optional("limit", "Number")],
+        &[
+            required("address", "Address"),
+            optional("before", "Object"),
+            optional("limit", "Number"),
+        ],
         "Object",
         address_transactions,
     ),
     Method::inline("kette_network", "Describes the transport.", &[], "Object", network),
-    Method::inline("kette_stats", "Returns messages, latency and bytes of the links.", &[], "Object", stats),
+    Method::inline(
+        "kette_stats",
+        "Returns messages, latency and bytes of the links.",
+        &[],
+        "Object",
+        stats,
+    ),
     Method::inline("kette_cut", "Returns the peers whose links are cut.", &[], "[PeerId]", cut),
     Method::inline(
         "kette_setCut",

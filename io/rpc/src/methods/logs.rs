@@ -18,8 +18,20 @@ const ID: Param = required("id", "Quantity");
 
 pub(super) const METHODS: &[Method] = &[
     Method::blocking("eth_getLogs", "Returns the logs that match.", &[FILTER], "[Log]", get_logs),
-    Method::inline("eth_newFilter", "Installs a filter for logs.", &[FILTER], "Quantity", new_filter),
-    Method::inline("eth_newBlockFilter", "Installs a filter for blocks.", &[], "Quantity", new_block_filter),
+    Method::inline(
+        "eth_newFilter",
+        "Installs a filter for logs.",
+        &[FILTER],
+        "Quantity",
+        new_filter,
+    ),
+    Method::inline(
+        "eth_newBlockFilter",
+        "Installs a filter for blocks.",
+        &[],
+        "Quantity",
+        new_block_filter,
+    ),
     Method::inline(
         "eth_newPendingTransactionFilter",
         "Installs a filter for transactions that enter the pool.",
@@ -34,8 +46,20 @@ pub(super) const METHODS: &[Method] = &[
         "[Any]",
         filter_changes,
     ),
-    Method::blocking("eth_getFilterLogs", "Returns all logs that a filter matches.", &[ID], "[Log]", filter_logs),
-    Method::inline("eth_uninstallFilter", "Removes a filter; tells whether it was there.", &[ID], "Boolean", uninstall),
+    Method::blocking(
+        "eth_getFilterLogs",
+        "Returns all logs that a filter matches.",
+        &[ID],
+        "[Log]",
+        filter_logs,
+    ),
+    Method::inline(
+        "eth_uninstallFilter",
+        "Removes a filter; tells whether it was there.",
+        &[ID],
+        "Boolean",
+        uninstall,
+    ),
 ];
 
 fn get_logs(cx: &Context, args: &mut Args) -> Answer {
@@ -82,8 +106,7 @@ fn search(cx: &Context, filter: &Filter) -> Result<Vec<Log>, Failure> {
             let block = cx.whole(&view, hash)?;
             let block = block.ok_or_else(|| Failure::NotFound("unknown block".to_owned()))?;
             let (header, body) = (block.header(), block.body());
-            let mut logs =
-                convert::block_logs(header, &body.transactions, block.receipts(), false);
+            let mut logs = convert::block_logs(header, &body.transactions, block.receipts(), false);
             logs.retain(|log| {
                 filter.matches_address(log.address()) && filter.matches_topics(log.topics())
             });

@@ -20,7 +20,13 @@ use std::sync::Arc;
 const PREIMAGE: Param = required("preimage", "Hash");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::inline("kette_engine", "Returns the engine's state and constants.", &[], "Object", engine),
+    Method::inline(
+        "kette_engine",
+        "Returns the engine's state and constants.",
+        &[],
+        "Object",
+        engine,
+    ),
     Method::waiting(
         "kette_startMining",
         "Produces blocks from now on.",
@@ -29,7 +35,8 @@ pub(super) const METHODS: &[Method] = &[
         start_mining,
     )
     .control(),
-    Method::waiting("kette_stopMining", "Produces no more blocks.", &[], "Boolean", stop_mining).control(),
+    Method::waiting("kette_stopMining", "Produces no more blocks.", &[], "Boolean", stop_mining)
+        .control(),
     Method::waiting(
         "kette_mine",
         "Produces this many blocks, one if not said, also while mining is off.",
@@ -38,7 +45,13 @@ pub(super) const METHODS: &[Method] = &[
         mine,
     )
     .control(),
-    Method::inline("kette_getWork", "Returns the current work for an external miner.", &[], "Object", get_work),
+    Method::inline(
+        "kette_getWork",
+        "Returns the current work for an external miner.",
+        &[],
+        "Object",
+        get_work,
+    ),
     Method::waiting(
         "kette_submitWork",
         "Hands in a nonce for a preimage.",
@@ -128,7 +141,9 @@ fn mine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
 fn work(cx: &Context) -> Result<Work, Failure> {
     let Engine::Pow(pow) = &cx.view().status.engine;
     pow.work.ok_or_else(|| {
-        Failure::Server("no work: mining is off; kette_startMining(0) makes work for others".to_owned())
+        Failure::Server(
+            "no work: mining is off; kette_startMining(0) makes work for others".to_owned(),
+        )
     })
 }
 

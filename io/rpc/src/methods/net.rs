@@ -10,11 +10,35 @@ use std::collections::BTreeMap;
 
 pub(super) const METHODS: &[Method] = &[
     Method::inline("net_version", "Returns the chain id as decimal text.", &[], "String", version),
-    Method::inline("net_listening", "Returns true: the node takes sessions.", &[], "Boolean", listening),
+    Method::inline(
+        "net_listening",
+        "Returns true: the node takes sessions.",
+        &[],
+        "Boolean",
+        listening,
+    ),
     Method::inline("net_peerCount", "Counts the sessions.", &[], "Quantity", peer_count),
-    Method::inline("web3_clientVersion", "Returns program, version and system.", &[], "String", client_version),
-    Method::inline("web3_sha3", "Returns keccak256 of bytes.", &[required("data", "Data")], "Hash", sha3),
-    Method::inline("rpc_modules", "Returns the namespaces that are served.", &[], "Object", modules),
+    Method::inline(
+        "web3_clientVersion",
+        "Returns program, version and system.",
+        &[],
+        "String",
+        client_version,
+    ),
+    Method::inline(
+        "web3_sha3",
+        "Returns keccak256 of bytes.",
+        &[required("data", "Data")],
+        "Hash",
+        sha3,
+    ),
+    Method::inline(
+        "rpc_modules",
+        "Returns the namespaces that are served.",
+        &[],
+        "Object",
+        modules,
+    ),
 ];
 
 fn version(cx: &Context, _: &mut Args) -> Answer {

@@ -22,7 +22,13 @@ const NUMBER: Param = required("block", "BlockTag");
 const INDEX: Param = required("index", "Quantity");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::inline("eth_getTransactionByHash", "Returns a transaction, waiting or in a block.", &[TRANSACTION], "Transaction?", by_hash),
+    Method::inline(
+        "eth_getTransactionByHash",
+        "Returns a transaction, waiting or in a block.",
+        &[TRANSACTION],
+        "Transaction?",
+        by_hash,
+    ),
     Method::blocking(
         "eth_getTransactionByBlockHashAndIndex",
         "Returns a transaction of a block.",
@@ -37,7 +43,13 @@ pub(super) const METHODS: &[Method] = &[
         "Transaction?",
         by_block_number,
     ),
-    Method::inline("eth_getRawTransactionByHash", "Returns a transaction's EIP-2718 encoding.", &[TRANSACTION], "Data?", raw),
+    Method::inline(
+        "eth_getRawTransactionByHash",
+        "Returns a transaction's EIP-2718 encoding.",
+        &[TRANSACTION],
+        "Data?",
+        raw,
+    ),
     Method::blocking(
         "eth_getRawTransactionByBlockHashAndIndex",
         "Returns a transaction's EIP-2718 encoding.",
@@ -52,7 +64,13 @@ pub(super) const METHODS: &[Method] = &[
         "Data?",
         raw_by_block_number,
     ),
-    Method::inline("eth_getTransactionReceipt", "Returns the receipt of a transaction in a block.", &[TRANSACTION], "Receipt?", receipt),
+    Method::inline(
+        "eth_getTransactionReceipt",
+        "Returns the receipt of a transaction in a block.",
+        &[TRANSACTION],
+        "Receipt?",
+        receipt,
+    ),
     Method::waiting(
         "eth_sendRawTransactionSync",
         "Hands in a signed transaction and waits for its receipt (EIP-7966).",
@@ -131,7 +149,8 @@ fn send_sync(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let raw: Bytes = args.required()?;
         let timeout: Option<super::Number> = args.optional()?;
-        let timeout = timeout.map_or(SYNC_TIMEOUT, |ms| Duration::from_millis(ms.0)).min(SYNC_TIMEOUT_MAX);
+        let timeout =
+            timeout.map_or(SYNC_TIMEOUT, |ms| Duration::from_millis(ms.0)).min(SYNC_TIMEOUT_MAX);
         // Subscribed before it is sent, so that its block cannot be missed.
         let mut events = cx.node.events.subscribe();
         let hash = submit::submit(&cx, raw).await?;

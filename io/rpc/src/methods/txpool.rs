@@ -15,7 +15,13 @@ use std::sync::Arc;
 
 pub(super) const METHODS: &[Method] = &[
     Method::inline("txpool_status", "Counts what waits.", &[], "Object", status),
-    Method::blocking("txpool_content", "Returns what waits, by sender and nonce.", &[], "Object", content),
+    Method::blocking(
+        "txpool_content",
+        "Returns what waits, by sender and nonce.",
+        &[],
+        "Object",
+        content,
+    ),
     Method::inline(
         "txpool_contentFrom",
         "Returns what waits from one sender, by nonce.",
@@ -23,7 +29,13 @@ pub(super) const METHODS: &[Method] = &[
         "Object",
         content_from,
     ),
-    Method::blocking("txpool_inspect", "Summarizes what waits, by sender and nonce.", &[], "Object", inspect),
+    Method::blocking(
+        "txpool_inspect",
+        "Summarizes what waits, by sender and nonce.",
+        &[],
+        "Object",
+        inspect,
+    ),
 ];
 
 /// Returns a waiting transaction.

@@ -78,12 +78,14 @@ async fn access_lists_name_what_is_touched() {
 async fn fees_follow_the_chain() {
     let fixture = Fixture::new().await;
     let at = fixture.at;
-    let tip: U128 = serde_json::from_value(call(at, "eth_maxPriorityFeePerGas", json!([])).await).unwrap();
+    let tip: U128 =
+        serde_json::from_value(call(at, "eth_maxPriorityFeePerGas", json!([])).await).unwrap();
     assert_eq!(tip, U128::from(1_000_000));
     fixture.send(0, 0, who(1), 1).await;
     fixture.send(1, 0, who(1), 1).await;
     fixture.mine(3);
-    let tip: U128 = serde_json::from_value(call(at, "eth_maxPriorityFeePerGas", json!([])).await).unwrap();
+    let tip: U128 =
+        serde_json::from_value(call(at, "eth_maxPriorityFeePerGas", json!([])).await).unwrap();
     assert_eq!(tip, U128::from(2_000_000_000));
     let price: U128 = serde_json::from_value(call(at, "eth_gasPrice", json!([])).await).unwrap();
     let base: U128 = serde_json::from_value(call(at, "eth_baseFee", json!([])).await).unwrap();
@@ -97,7 +99,11 @@ async fn fees_follow_the_chain() {
     assert_eq!(history["reward"][1], json!(["0x0", "0x0", "0x0"]));
     let all = call(at, "eth_feeHistory", json!([1024, "latest"])).await;
     assert_eq!(all["oldestBlock"], "0x0");
-    for params in [json!(["0x1", "latest", [50, 10]]), json!(["0x1", "latest", [101]]), json!(["0x1", "0xff"])] {
+    for params in [
+        json!(["0x1", "latest", [50, 10]]),
+        json!(["0x1", "latest", [101]]),
+        json!(["0x1", "0xff"]),
+    ] {
         assert_eq!(failure(at, "eth_feeHistory", params).await.0, -32602);
     }
 }
@@ -110,12 +116,17 @@ async fn logs_are_found_by_range_hash_address_and_topic() {
     let hash = fixture.send(0, 0, LOGGER, 0).await;
     fixture.mine(1);
     let block = fixture.block(2).hash();
-    let count = |filter| async move { call(at, "eth_getLogs", json!([filter])).await.as_array().unwrap().len() };
+    let count = |filter| async move {
+        call(at, "eth_getLogs", json!([filter])).await.as_array().unwrap().len()
+    };
     for (filter, expected) in [
         (json!({ "fromBlock": "earliest" }), 1),
         (json!({ "fromBlock": "0x0", "toBlock": "0x1" }), 0),
         (json!({ "fromBlock": "0x2", "toBlock": "0x2", "address": LOGGER, "topics": [TOPIC] }), 1),
-        (json!({ "fromBlock": "0x0", "address": [LOGGER, REVERTER], "topics": [[TOPIC, block]] }), 1),
+        (
+            json!({ "fromBlock": "0x0", "address": [LOGGER, REVERTER], "topics": [[TOPIC, block]] }),
+            1,
+        ),
         (json!({ "fromBlock": "0x0", "address": REVERTER }), 0),
         (json!({ "fromBlock": "0x0", "topics": [null, TOPIC] }), 0),
         (json!({ "blockHash": block }), 1),
@@ -129,11 +140,13 @@ async fn logs_are_found_by_range_hash_address_and_topic() {
     assert_eq!(by_hash, by_range);
     assert_eq!(by_hash[0]["transactionHash"], json!(hash));
     assert_eq!((&by_hash[0]["removed"], &by_hash[0]["logIndex"]), (&json!(false), &json!("0x0")));
-    let (code, _) = failure(at, "eth_getLogs", json!([{ "fromBlock": "0x5", "toBlock": "0x1" }])).await;
+    let (code, _) =
+        failure(at, "eth_getLogs", json!([{ "fromBlock": "0x5", "toBlock": "0x1" }])).await;
     assert_eq!(code, -32602);
     let (code, _) = failure(at, "eth_getLogs", json!([{ "blockHash": TOPIC }])).await;
     assert_eq!(code, -32001);
-    let topics: Vec<_> = (0..1_001_u64).map(|n| alloy_primitives::B256::from(U256::from(n))).collect();
+    let topics: Vec<_> =
+        (0..1_001_u64).map(|n| alloy_primitives::B256::from(U256::from(n))).collect();
     let (code, _) = failure(at, "eth_getLogs", json!([{ "topics": [topics] }])).await;
     assert_eq!(code, -32005);
 }

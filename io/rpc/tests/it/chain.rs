@@ -19,7 +19,9 @@ async fn names_of_blocks_lead_to_blocks() {
     fixture.mine(10);
     let at = fixture.at;
     assert_eq!(call(at, "eth_blockNumber", json!([])).await, "0xa");
-    for (tag, number) in [("latest", 10), ("finalized", 7), ("safe", 7), ("earliest", 0), ("0x1", 1)] {
+    for (tag, number) in
+        [("latest", 10), ("finalized", 7), ("safe", 7), ("earliest", 0), ("0x1", 1)]
+    {
         let shown = call(at, "eth_getBlockByNumber", json!([tag, false])).await;
         let block: RpcBlock = serde_json::from_value(shown.clone()).unwrap();
         let expected = fixture.block(number);
@@ -140,7 +142,14 @@ async fn finality_has_one_vocabulary() {
     let seen: Vec<(&str, u64)> = seen.iter().map(|(s, c)| (s.as_str(), *c)).collect();
     assert_eq!(
         seen,
-        [("pending", 0), ("included", 1), ("confirmed", 2), ("confirmed", 3), ("final", 4), ("final", 5)]
+        [
+            ("pending", 0),
+            ("included", 1),
+            ("confirmed", 2),
+            ("confirmed", 3),
+            ("final", 4),
+            ("final", 5)
+        ]
     );
 }
 
@@ -154,14 +163,17 @@ async fn accounts_are_read_and_proven() {
     assert_eq!(balance, json!(U256::from(1_000 * ETHER)));
     let block = json!({ "blockHash": fixture.block(1).hash(), "requireCanonical": true });
     assert_eq!(call(at, "eth_getBalance", json!([Address::repeat_byte(9), block])).await, "0x0");
-    let code: Bytes = serde_json::from_value(call(at, "eth_getCode", json!([LOGGER, "latest"])).await).unwrap();
+    let code: Bytes =
+        serde_json::from_value(call(at, "eth_getCode", json!([LOGGER, "latest"])).await).unwrap();
     assert!(code.len() > 40);
     assert_eq!(call(at, "eth_getCode", json!([who(0)])).await, "0x");
     let slot = call(at, "eth_getStorageAt", json!([LOGGER, "0x0", "latest"])).await;
     assert_eq!(slot, json!(B256::with_last_byte(1)));
 
     let root = fixture.block(1).block.header.state_root;
-    for (address, slots) in [(LOGGER, json!(["0x0", "0x5"])), (who(3), json!([])), (Address::ZERO, json!([]))] {
+    for (address, slots) in
+        [(LOGGER, json!(["0x0", "0x5"])), (who(3), json!([])), (Address::ZERO, json!([]))]
+    {
         let shown = call(at, "eth_getProof", json!([address, slots, "latest"])).await;
         let proof: EIP1186AccountProofResponse = serde_json::from_value(shown).unwrap();
         let account = alloy_trie::TrieAccount {
@@ -179,7 +191,10 @@ async fn accounts_are_read_and_proven() {
             let key = Nibbles::unpack(keccak256(slot.key.as_b256()));
             verify_proof(proof.storage_hash, key, value, &slot.proof).unwrap();
         }
-        assert_eq!(proof.storage_proof.first().map(|s| s.value), (address == LOGGER).then(|| U256::from(1)));
+        assert_eq!(
+            proof.storage_proof.first().map(|s| s.value),
+            (address == LOGGER).then(|| U256::from(1))
+        );
     }
 }
 
@@ -215,7 +230,9 @@ async fn the_node_introduces_itself() {
     let hash = call(at, "web3_sha3", json!(["0x68656c6c6f20776f726c64"])).await;
     assert_eq!(hash, hex::encode_prefixed(keccak256("hello world")));
     let modules = call(at, "rpc_modules", json!([])).await;
-    for namespace in ["eth", "net", "web3", "txpool", "debug", "kette", "evm", "anvil", "hardhat", "rpc"] {
+    for namespace in
+        ["eth", "net", "web3", "txpool", "debug", "kette", "evm", "anvil", "hardhat", "rpc"]
+    {
         assert_eq!(modules[namespace], "1.0", "{namespace}");
     }
 }

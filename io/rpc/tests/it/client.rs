@@ -21,10 +21,20 @@ impl Response {
 }
 
 /// Sends one request on its own connection and reads the answer whole.
-pub(crate) async fn request(at: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Response {
+pub(crate) async fn request(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Response {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let length = body.len();
-    let host = if headers.to_ascii_lowercase().contains("host:") { String::new() } else { format!("Host: {at}\r\n") };
+    let host = if headers.to_ascii_lowercase().contains("host:") {
+        String::new()
+    } else {
+        format!("Host: {at}\r\n")
+    };
     let request = format!(
         "{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );

@@ -5,6 +5,7 @@ use crate::{
     node::{ETHER, Fixture, LOGGER, REVERTER, signed, who},
 };
 use alloy_primitives::{Address, B256, U256};
+use kette_types::PeerId;
 use serde_json::{Value, json};
 
 const PEER: B256 = B256::repeat_byte(0xaa);
@@ -13,11 +14,12 @@ const PEER: B256 = B256::repeat_byte(0xaa);
 async fn links_are_cut_only_where_no_stranger_takes_part() {
     let local = Fixture::new().await;
     assert_eq!(call(local.at, "kette_cut", json!([])).await, json!([]));
-    assert_eq!(call(local.at, "kette_setCut", json!([[PEER]])).await, json!([PEER]));
-    assert_eq!(call(local.at, "kette_cut", json!([])).await, json!([PEER]));
+    assert_eq!(call(local.at, "kette_setCut", json!([[PEER]])).await, json!([PeerId(PEER)]));
+    assert_eq!(call(local.at, "kette_cut", json!([])).await, json!([PeerId(PEER)]));
     assert_eq!(failure(local.at, "kette_setCut", json!([["nobody"]])).await.0, -32602);
 
-    let public = Fixture::with(&json!({ "development": false, "network": "public" }), |_, _| {}).await;
+    let public =
+        Fixture::with(&json!({ "development": false, "network": "public" }), |_, _| {}).await;
     let (code, message) = failure(public.at, "kette_setCut", json!([[PEER]])).await;
     assert_eq!(code, -32004);
     assert!(message.contains("network: local"), "{message}");
@@ -59,7 +61,7 @@ async fn operators_steer_the_node() {
     assert_eq!(call(at, "kette_mine", json!([3])).await, true);
     assert_eq!(call(at, "eth_blockNumber", json!([])).await, "0x3");
     assert_eq!(failure(at, "kette_mine", json!([1_000_000])).await.0, -32005);
-    assert_eq!(call(at, "kette_engine", json!([])).await["engine"], "Pow");
+    assert_eq!(call(at, "kette_engine", json!([])).await["engine"], "pow");
     assert_eq!(call(at, "kette_network", json!([])).await, json!({ "transport": "test" }));
     assert_eq!(call(at, "kette_stats", json!([])).await["total_messages"], 6);
 }
@@ -161,7 +163,8 @@ async fn a_transaction_can_be_sent_with_its_receipt_awaited() {
     let at = fixture.at;
     let (hash, raw) = signed(0, 0, who(1), 5);
     let mut events = fixture.handle.events.subscribe();
-    let sent = tokio::spawn(async move { call(at, "eth_sendRawTransactionSync", json!([raw])).await });
+    let sent =
+        tokio::spawn(async move { call(at, "eth_sendRawTransactionSync", json!([raw])).await });
     // The pool has it; only a block makes the answer come.
     events.recv().await.unwrap();
     fixture.mine(1);

@@ -18,8 +18,8 @@ use kette_rpc::{
 };
 use kette_store::{Store, StoreOptions};
 use kette_types::{
-    Address, B256, Block, Bytes, ChainSpec, PeerId, Recovered, SealedHeader, Time, Transaction, U256,
-    limits::BODY_BYTES_MAX,
+    Address, B256, Block, Bytes, ChainSpec, PeerId, Recovered, SealedHeader, Time, Transaction,
+    U256, limits::BODY_BYTES_MAX,
 };
 use serde_json::{Value, json};
 use std::{
@@ -159,7 +159,11 @@ impl Machine {
         }
     }
 
-    fn built(&mut self, transactions: Vec<Recovered<Transaction>>, extra: &[u8]) -> Arc<ExecutedBlock> {
+    fn built(
+        &mut self,
+        transactions: Vec<Recovered<Transaction>>,
+        extra: &[u8],
+    ) -> Arc<ExecutedBlock> {
         let parent = self.head().clone();
         let header = &parent.block.header;
         let attributes = Attributes {
@@ -170,7 +174,8 @@ impl Machine {
             extra_data: extra.to_vec().into(),
             ..Attributes::default()
         };
-        let hashes: BTreeMap<u64, B256> = self.chain.iter().map(|b| (b.number(), b.hash())).collect();
+        let hashes: BTreeMap<u64, B256> =
+            self.chain.iter().map(|b| (b.number(), b.hash())).collect();
         let built = build(
             &self.rules,
             header,
@@ -183,7 +188,10 @@ impl Machine {
         .unwrap();
         assert!(built.skipped.is_empty(), "{:?}", built.skipped);
         let block = Arc::new(ExecutedBlock {
-            block: Block { header: SealedHeader::new(built.header, Bytes::new()), body: built.body },
+            block: Block {
+                header: SealedHeader::new(built.header, Bytes::new()),
+                body: built.body,
+            },
             senders: built.senders,
             receipts: built.executed.receipts,
             state: built.executed.state,
@@ -328,7 +336,8 @@ impl Fixture {
         let spec = Arc::new(spec(kette));
         let rules = Rules::new(spec.clone());
         let (header, state) = genesis(&spec).unwrap();
-        let commit = state.commit(&State::empty(), &mut spec.genesis.alloc.keys().copied()).unwrap();
+        let commit =
+            state.commit(&State::empty(), &mut spec.genesis.alloc.keys().copied()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.sqlite");
         let (store, reader, _) =

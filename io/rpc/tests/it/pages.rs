@@ -36,8 +36,15 @@ async fn status_has_the_plain_numbers() {
     fixture.mine(5);
     let status = get(fixture.at, "/status").await.json();
     for field in [
-        "height", "validators", "voting_weight", "consensus_threshold", "blocks_finalized",
-        "pending_blocks", "uptime_seconds", "total_messages", "total_bandwidth",
+        "height",
+        "validators",
+        "voting_weight",
+        "consensus_threshold",
+        "blocks_finalized",
+        "pending_blocks",
+        "uptime_seconds",
+        "total_messages",
+        "total_bandwidth",
     ] {
         assert!(status[field].is_u64(), "{field}: {status}");
     }
@@ -94,9 +101,14 @@ async fn local_tools_may_call_and_foreign_pages_may_not() {
     let fixture = Fixture::new().await;
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_chainId" }).to_string();
     let with = |extra: &str| format!("Content-Type: application/json\r\n{extra}\r\n");
-    let local = request(fixture.at, "POST", "/", &with("Origin: http://localhost:3000"), &body).await;
+    let local =
+        request(fixture.at, "POST", "/", &with("Origin: http://localhost:3000"), &body).await;
     assert_eq!(local.status, 200);
-    assert!(local.head.contains("access-control-allow-origin: http://localhost:3000"), "{}", local.head);
+    assert!(
+        local.head.contains("access-control-allow-origin: http://localhost:3000"),
+        "{}",
+        local.head
+    );
     let preflight = "Origin: chrome-extension://abc\r\nAccess-Control-Request-Method: POST\r\n";
     let preflight = request(fixture.at, "OPTIONS", "/", preflight, "").await;
     assert_eq!(preflight.status, 204);

@@ -61,7 +61,7 @@ impl Walk<'_> {
         };
         match items.as_slice() {
             [path, rest] => {
-                let (leaf, nibbles) = prefix(&Header::decode_bytes(&mut &**path, false)?)?;
+                let (leaf, nibbles) = prefix(Header::decode_bytes(&mut &**path, false)?)?;
                 let depth = self.path.len();
                 self.path.extend(nibbles);
                 if self.path.len() > PATH_MAX {

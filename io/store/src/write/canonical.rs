@@ -1,6 +1,6 @@
 //! The canonical chain and what is indexed of it: transactions, activity of addresses, logs.
 
-use super::{Fresh, states};
+use super::{Batch, states};
 use crate::{
     codec::{address, all, amount, blob, decode_addresses, hash, int, one, optional_address},
     codec::{position, rlp, run, uint},
@@ -17,7 +17,7 @@ pub(super) fn switch(
     conn: &Connection,
     keep: u64,
     added: &[B256],
-    fresh: &Fresh<'_>,
+    done: &Batch<'_>,
 ) -> Result<(), Failure> {
     forget(conn, keep)?;
     let sql = "SELECT b.hash, c.transactions, c.issued, c.burned
@@ -31,7 +31,7 @@ pub(super) fn switch(
     };
     let mut totals = Totals { transactions, issued, burned };
     for (number, &hash) in (keep.saturating_add(1)..).zip(added) {
-        let content = Content::of(conn, hash, fresh)?;
+        let content = Content::of(conn, hash, done)?;
         if content.number != number || content.parent != parent {
             return Err(Failure::Unlinked { hash, number });
         }
@@ -132,13 +132,13 @@ struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn of(conn: &Connection, hash: B256, fresh: &Fresh<'a>) -> Result<Self, Failure> {
+    fn of(conn: &Connection, hash: B256, done: &Batch<'a>) -> Result<Self, Failure> {
         let row = one(conn, ROW, [hash.as_slice()], |row| {
             let parent = crate::codec::hash(row, 2)?;
             Ok((row.get(0)?, uint(row, 1)?, parent, amount(row, 3)?, amount(row, 4)?))
         })?;
         let (id, number, parent, issued, burned) = row.ok_or(Failure::UnknownBlock(hash))?;
-        let (transactions, senders, receipts) = match fresh.get(&hash) {
+        let (transactions, senders, receipts) = match done.blocks.get(&hash) {
             Some(&block) => (
                 Cow::Borrowed(&*block.block.body.transactions),
                 Cow::Borrowed(&*block.senders),

@@ -57,9 +57,9 @@ impl Store {
 
     fn perform(&mut self, batch: &[Record]) -> Result<(), Failure> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut fresh = HashMap::new();
+        let mut done = Batch::default();
         for record in batch {
-            apply(&tx, record, &mut fresh, &self.options)?;
+            apply(&tx, record, &mut done, &self.options)?;
         }
         tx.commit()?;
         Ok(())
@@ -67,48 +67,57 @@ impl Store {
 
     fn shorten_wal(&self) {
         let bytes = wal::bytes(&self.path);
-        if bytes > self.options.wal_bytes {
-            self.wal.order();
+        if bytes <= self.options.wal_bytes {
+            return;
         }
-        // The thread cannot catch up while the writer never rests: then the writer waits once.
-        if bytes > self.options.wal_bytes.saturating_mul(WAL_EXCESS_MAX)
-            && let Err(error) = wal::copy(&self.conn, "PASSIVE")
-        {
+        if bytes <= self.options.wal_bytes.saturating_mul(WAL_EXCESS_MAX) {
+            self.wal.order();
+            return;
+        }
+        // The thread cannot catch up with a writer that never rests, so the writer copies once itself.
+        if let Err(error) = wal::copy(&self.conn, "PASSIVE") {
             tracing::warn!(%error, "the write-ahead log cannot be copied yet");
         }
     }
 }
 
-/// Blocks of this batch by hash: their content need not be read back.
-type Fresh<'a> = HashMap<B256, &'a ExecutedBlock>;
+/// What later records of a batch use of earlier ones.
+#[derive(Default)]
+struct Batch<'a> {
+    /// Blocks by hash: their content need not be read back.
+    blocks: HashMap<B256, &'a ExecutedBlock>,
+    /// Trie nodes that went stale.
+    stale: usize,
+}
 
 fn apply<'a>(
     conn: &Connection,
     record: &'a Record,
-    fresh: &mut Fresh<'a>,
+    done: &mut Batch<'a>,
     options: &StoreOptions,
 ) -> Result<(), Failure> {
     match record {
         Record::Block(block) => {
-            fresh.insert(block.hash(), block);
+            done.blocks.insert(block.hash(), block);
             blocks::insert(conn, block)
         }
-        Record::Canonical { keep, added } => canonical::switch(conn, *keep, added, fresh),
+        Record::Canonical { keep, added } => canonical::switch(conn, *keep, added, done),
         Record::Final { number, hash, justification } => {
             canonical::finalize(conn, *number, *hash, justification)
         }
         Record::Prune(hashes) => {
             for hash in hashes {
-                fresh.remove(hash);
+                done.blocks.remove(hash);
                 blocks::remove(conn, *hash)?;
             }
             Ok(())
         }
         Record::Checkpoint { number, hash, commit } => {
+            done.stale += commit.stale.len();
             states::checkpoint(conn, *number, *hash, commit)
         }
         Record::PruneStates { .. } if options.archive => Ok(()),
-        Record::PruneStates { below } => states::prune(conn, *below),
+        Record::PruneStates { below } => states::prune(conn, *below, done.stale),
         Record::Engine(entry) => lists::engine(conn, entry),
         Record::EngineTruncate => lists::engine_truncate(conn),
         Record::Pending(bytes) => lists::pending(conn, bytes),

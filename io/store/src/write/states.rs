@@ -1,9 +1,8 @@
 //! States: which trie nodes are there, which were replaced and when, which may go.
 
 use crate::{
-    codec::{hash, int, one, run, uint},
+    codec::{hash, int, one, position, run, uint},
     error::Failure,
-    schema::{self, meta},
 };
 use kette_ledger::StateCommit;
 use kette_types::B256;
@@ -58,19 +57,18 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<(u64, B256)>, Failure> 
     one(conn, sql, [], |row| Ok((uint(row, 0)?, hash(row, 1)?)))
 }
 
-/// Deletes nodes that went stale at or below a number, at most [`PRUNED_MAX`] at once: the rest goes at the
-/// next call. The newest checkpoint at or below the number stays readable.
-pub(super) fn prune(conn: &Connection, below: u64) -> Result<(), Failure> {
+/// Deletes nodes that went stale at or below a number: at most [`PRUNED_MAX`], or twice as many as the same
+/// batch made stale, so that deleting keeps up. The rest goes at the next call. The newest checkpoint at or
+/// below the number stays readable.
+pub(super) fn prune(conn: &Connection, below: u64, made_stale: usize) -> Result<(), Failure> {
     let limit = int(below);
-    if schema::meta_int(conn, meta::PRUNED_BELOW)?.is_none_or(|old| old < below) {
-        schema::set_meta(conn, meta::PRUNED_BELOW, limit)?;
-    }
     let sql = "DELETE FROM checkpoints
         WHERE number < (SELECT max(number) FROM checkpoints WHERE number <= ?1)";
     run(conn, sql, [limit])?;
     let sql = "DELETE FROM trie_nodes WHERE key IN
         (SELECT key FROM trie_nodes WHERE stale <= ?1 ORDER BY stale, key LIMIT ?2)";
-    run(conn, sql, [limit, PRUNED_MAX]).map(drop)
+    let nodes = position(made_stale).saturating_mul(2).max(PRUNED_MAX);
+    run(conn, sql, [limit, nodes]).map(drop)
 }
 
 fn accounts(conn: &Connection, commit: &StateCommit) -> Result<(), Failure> {
@@ -95,8 +93,8 @@ fn accounts(conn: &Connection, commit: &StateCommit) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nodes deleted at once at most, so that a write never waits long.
-pub(crate) const PRUNED_MAX: i64 = 20_000;
+/// Nodes deleted at once while little happens, so that a write never waits long.
+const PRUNED_MAX: i64 = 5_000;
 
 const INSERT_NODE: &str = "INSERT INTO trie_nodes (key, node, stale) VALUES (?1, ?2, NULL)
     ON CONFLICT (key) DO UPDATE SET node = excluded.node, stale = NULL";

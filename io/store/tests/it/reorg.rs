@@ -121,7 +121,7 @@ fn below_the_last_checkpoint_an_older_one_is_taken() {
             Record::Block(b2.clone()),
             Record::Canonical { keep: 1, added: vec![b2.hash()] },
             // What a3 made stale is needed again and must stay.
-            Record::PruneStates { below: 1 },
+            Record::PruneStates { below: 3 },
         ])
         .unwrap();
     assert_eq!(reader.finalized().unwrap(), (1, a1.hash()));

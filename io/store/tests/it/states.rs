@@ -152,7 +152,8 @@ fn a_checkpoint_at_a_lower_number_revives_what_it_needs() {
     store.write(&[checkpoint(&a2, &a1, &mut all()), Record::PruneStates { below: 2 }]).unwrap();
     let found = reader.verify_integrity().unwrap();
     assert_eq!((found.problems, found.states), (Vec::new(), 1));
-    assert_eq!(rows(&home.path(), "trie_nodes"), found.state_nodes);
+    // Genesis' root went stale at a checkpoint that was replaced, so nothing says when it may go.
+    assert_eq!(rows(&home.path(), "trie_nodes"), found.state_nodes + 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy_primitives::{Bytes, Signature, TxKind};
 use kette_ledger::{AccountChange, StateChanges};
+use std::{cmp::Reverse, time::Duration};
 
 const CHAIN_ID: u64 = 1337;
 const GWEI: u128 = 1_000_000_000;
@@ -72,8 +73,7 @@ fn tx(sender: u8, nonce: u64, fee: u128) -> Recovered<Transaction> {
 /// A state with these (address byte, nonce, balance).
 fn state(accounts: &[(u8, u64, U256)]) -> State {
     let accounts = accounts.iter().map(|(n, nonce, balance)| {
-        let change =
-            AccountChange { nonce: *nonce, balance: *balance, ..AccountChange::default() };
+        let change = AccountChange { nonce: *nonce, balance: *balance, ..AccountChange::default() };
         (address(*n), Some(change))
     });
     let changes = StateChanges { accounts: accounts.collect(), ..StateChanges::default() };
@@ -94,11 +94,7 @@ fn hash(tx: &Recovered<Transaction>) -> B256 {
     *tx.tx_hash()
 }
 
-fn add(
-    pool: &mut Mempool,
-    state: &State,
-    tx: &Recovered<Transaction>,
-) -> Result<Added, Rejection> {
+fn add(pool: &mut Mempool, state: &State, tx: &Recovered<Transaction>) -> Result<Added, Rejection> {
     pool.add(NOW, tx.clone(), Origin::Peer, state, &HEAD)
 }
 

@@ -16,16 +16,33 @@ const LIMITS: Limits = Limits {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Add { sender: u8, nonce: u64, fee: u128, tip: u128, local: bool },
+    Add {
+        sender: u8,
+        nonce: u64,
+        fee: u128,
+        tip: u128,
+        local: bool,
+    },
     Drop(prop::sample::Index),
     Wait(u64),
     /// A new head with these nonces and balances (in plain transfers at 100 wei) of some accounts, and
     /// transactions returned.
-    Head { accounts: Vec<(u8, u64, u64)>, returned: Vec<(u8, u64, u128)> },
+    Head {
+        accounts: Vec<(u8, u64, u64)>,
+        returned: Vec<(u8, u64, u128)>,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let fee = prop_oneof![Just(50_u128), Just(55), Just(56), Just(100), Just(110), Just(150), 1..200_u128];
+    let fee = prop_oneof![
+        Just(50_u128),
+        Just(55),
+        Just(56),
+        Just(100),
+        Just(110),
+        Just(150),
+        1..200_u128
+    ];
     let add = (1..=SENDERS, 0..9_u64, fee, 0..200_u128, prop::bool::weighted(0.1)).prop_map(
         |(sender, nonce, fee, tip, local)| Op::Add { sender, nonce, fee, tip: tip.min(fee), local },
     );
@@ -272,7 +289,8 @@ fn run(ops: &[Op]) {
                     .map(|(n, nonce, fee)| signed(n, transfer(n, nonce, fee, fee)))
                     .collect();
                 let expires = now + LIMITS.expiry;
-                let items = returned.iter().map(|tx| Item { tx: tx.clone(), local: false, expires });
+                let items =
+                    returned.iter().map(|tx| Item { tx: tx.clone(), local: false, expires });
                 model.head(&accounts, items.collect());
                 state = to_state(&model.accounts);
                 let touched: Vec<_> = accounts.iter().map(|(n, ..)| address(*n)).collect();

@@ -58,9 +58,8 @@ fn best_is_by_tip_in_nonce_order_and_stops_at_what_does_not_pay() {
 #[test]
 fn equal_tips_are_ordered_by_hash() {
     let (mut pool, state) = (Mempool::new(Limits::default()), rich());
-    let mut hashes: Vec<_> = (1..=9)
-        .map(|sender| add(&mut pool, &state, &tx(sender, 0, 100)).unwrap().hash)
-        .collect();
+    let mut hashes: Vec<_> =
+        (1..=9).map(|sender| add(&mut pool, &state, &tx(sender, 0, 100)).unwrap().hash).collect();
     hashes.sort();
     assert_eq!(best(&pool, 7), hashes);
 }
@@ -179,7 +178,8 @@ fn the_byte_cap_holds_and_a_refusal_leaves_no_trace() {
     }
     let hashes: Vec<_> = pool.hashes().collect();
     let input = Bytes::from(vec![0; size * 3]);
-    let large = |fee| TxEip1559 { input: input.clone(), gas_limit: 50_000, ..transfer(11, 0, fee, fee) };
+    let large =
+        |fee| TxEip1559 { input: input.clone(), gas_limit: 50_000, ..transfer(11, 0, fee, fee) };
     // It would have to push out five and is dearer than two of them only.
     let refused = Rejection::Full { fee_cap: 2_500, lowest: 1_000 };
     assert_eq!(add(&mut pool, &state, &signed(11, large(2_500))), Err(refused));

@@ -56,7 +56,11 @@ fn refuses_what_is_invalid_by_itself() {
     let gas = TxEip1559 { gas_limit: 20_999, ..base() };
     refused(signed(1, gas), "intrinsic gas too low: gas 20999, minimum needed 21000", true);
     let input = Bytes::from(vec![0; 131_072]);
-    refused(signed(1, TxEip1559 { input, gas_limit: 30_000_000, ..base() }), "oversized data", true);
+    refused(
+        signed(1, TxEip1559 { input, gas_limit: 30_000_000, ..base() }),
+        "oversized data",
+        true,
+    );
     let input = Bytes::from(vec![0; check::INIT_CODE_BYTES_MAX + 1]);
     let create = TxEip1559 { to: TxKind::Create, input, gas_limit: 30_000_000, ..base() };
     refused(signed(1, create), "max initcode size exceeded: code size 49153, limit 49152", true);
