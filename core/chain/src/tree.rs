@@ -204,11 +204,18 @@ impl BlockTree {
         }
     }
 
-    /// Puts a re-opened state back into a block, so that a branch can grow from it.
-    pub fn restore(&mut self, block: Arc<ExecutedBlock>) {
-        if let Some(node) = self.nodes.get_mut(&block.hash()) {
-            node.executed = Some(block);
+    /// Replaces what is held of a block, or holds only its header any more.
+    pub fn hold(&mut self, hash: B256, executed: Option<Arc<ExecutedBlock>>) {
+        if let Some(node) = self.nodes.get_mut(&hash) {
+            node.executed = executed;
         }
+    }
+
+    /// Returns all blocks that are held whole, parents before children.
+    pub fn held(&self) -> Vec<Arc<ExecutedBlock>> {
+        let mut held: Vec<_> = self.nodes.values().filter_map(|n| n.executed.clone()).collect();
+        held.sort_by_key(|block| (block.number(), block.hash()));
+        held
     }
 
     /// Forgets what lies more than `depth` below the head and the side branches that fork from there.

@@ -387,8 +387,7 @@ impl Node {
                 break block.state.clone();
             }
             let header = self.tree.get(cursor).ok_or(ReadError::MissingNode(cursor))?;
-            let nodes: Arc<dyn kette_ledger::NodeReader> = self.reader.clone();
-            let stored = State::open(nodes, header.state_root);
+            let stored = self.stored_state(header.state_root);
             match stored.account(Address::ZERO) {
                 Ok(_) => break stored,
                 Err(ReadError::MissingNode(_)) => {}

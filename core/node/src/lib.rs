@@ -5,6 +5,7 @@
 
 mod bounded;
 mod import;
+mod memory;
 pub mod inventory;
 pub mod io;
 pub mod mempool;

@@ -87,6 +87,8 @@ pub struct Node {
     /// Transactions of clients written as pending, to be taken off when they are in a block.
     pub(crate) journaled: BTreeSet<B256>,
     pub(crate) was_syncing: bool,
+    /// The states in memory grew large and a checkpoint of them was ordered: let go of them next time.
+    pub(crate) unload_due: bool,
 }
 
 /// Why a job of the node itself was started.
@@ -176,6 +178,7 @@ impl Node {
             status_due: None,
             journaled: BTreeSet::new(),
             was_syncing: false,
+            unload_due: false,
             spec,
             config,
         };
@@ -244,6 +247,7 @@ impl Node {
         self.now = self.now.max(now);
         let now = self.now;
         let mut out = Outbox::default();
+        self.unload_states(&mut out);
         match input {
             Input::Start => {
                 self.started_at = now;

@@ -284,8 +284,12 @@ impl Node {
         let included: Vec<_> = included.into_iter().collect();
         let changes = self.mempool.on_head(now, &state, &head, &touched, &included, readmit);
         self.dropped(changes.dropped, out);
+        if let Some(error) = changes.error {
+            self.alarm(format!("the pool could not read accounts: {error}"), out);
+        }
         self.inventory.on_head();
         self.inventory.included(&included);
+        self.announce_transactions(now, &changes.promoted);
         let done: Vec<B256> =
             included.into_iter().filter(|hash| self.journaled.remove(hash)).collect();
         if !done.is_empty() {
@@ -396,6 +400,7 @@ impl Node {
                 if !self.config.archive && number > kept {
                     out.record(Record::PruneStates { below: number - kept });
                 }
+                self.unload_due = bytes > CHECKPOINT_BYTES;
                 self.checkpoint.number = number;
                 self.checkpoint.hash = hash;
                 self.checkpoint.state = state;
@@ -421,6 +426,15 @@ impl Node {
         Ok(crate::Reply::Transaction(hash))
     }
 
+    /// Announces pool transactions that can go into the next block.
+    fn announce_transactions(&mut self, now: Time, hashes: &[B256]) {
+        for hash in hashes {
+            if let Some(transaction) = self.mempool.get(*hash) {
+                self.inventory.added(now, &transaction);
+            }
+        }
+    }
+
     /// Takes one transaction into the pool, from wherever it came.
     pub(crate) fn admit(
         &mut self,
@@ -435,8 +449,11 @@ impl Node {
         let gone = added.evicted.iter().map(|hash| (*hash, "evicted"));
         let gone = gone.chain(added.replaced.map(|hash| (hash, "replaced"))).collect();
         self.dropped(gone, out);
+        if added.executable {
+            self.announce_transactions(now, &[added.hash]);
+        }
+        self.announce_transactions(now, &added.promoted);
         if let Some(transaction) = self.mempool.get(added.hash) {
-            self.inventory.added(now, &transaction);
             out.order(Output::Event(Event::Pending(transaction)));
         }
         self.engine_input(now, kette_consensus::Input::Pending, out);

@@ -75,10 +75,11 @@ pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes that one QUIC connection may make us buffer: more than three stalled lanes, so that the
 /// urgent lanes always have room.
 pub(crate) const QUIC_CONNECTION_WINDOW_BYTES: u32 = 6 * 1024 * 1024;
-/// Silence after which a QUIC connection is dead (research: a restarted peer must not look alive).
-pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(8);
+/// Silence after which a QUIC connection is dead. The first keep-alive that meets silence restarts this
+/// clock (RFC 9000, 10.1), so a killed peer is noticed after the sum of both: 8 s.
+pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(6);
 /// Interval of QUIC's keep-alive packets.
-pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(2_500);
+pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// A connection that carries no session ends after this time without use.
 pub(crate) const IDLE: Duration = Duration::from_secs(15);
 /// Both sides must have opened their control lanes within this time.

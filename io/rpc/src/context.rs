@@ -91,5 +91,5 @@ impl Context {
     }
 }
 
-/// Heavy calls at the same time, per processor: a little more than one, because some wait for the disk.
-const WORKERS_PER_CORE: usize = 2;
+/// Calls on blocking workers at the same time, per processor: more than one, because some wait for the disk.
+const WORKERS_PER_CORE: usize = 4;

@@ -70,8 +70,16 @@ impl Filters {
         &self,
         id: &str,
     ) -> Result<FilterChanges<convert::RpcTransaction>, Failure> {
+        self.changes_at(id, Instant::now())
+    }
+
+    fn changes_at(
+        &self,
+        id: &str,
+        now: Instant,
+    ) -> Result<FilterChanges<convert::RpcTransaction>, Failure> {
         let mut filters = self.lock();
-        filters.retain(|_, filter| filter.asked.elapsed() < IDLE);
+        filters.retain(|_, filter| now.duration_since(filter.asked) < IDLE);
         let filter = filters.get_mut(id).ok_or_else(unknown)?;
         if filter.overflown {
             filters.remove(id);
@@ -79,7 +87,7 @@ impl Filters {
                 "filter dropped: more than {ENTRIES_MAX} entries since it was polled last; create it anew"
             )));
         }
-        filter.asked = Instant::now();
+        filter.asked = now;
         Ok(match &mut filter.kind {
             Kind::Logs(_, logs) => FilterChanges::Logs(std::mem::take(logs)),
             Kind::Blocks(hashes) | Kind::Pending(hashes) => {
@@ -169,6 +177,20 @@ impl Kind {
     }
 }
 
+/// Refuses a filter that names more than is matched at reasonable cost.
+///
+/// # Errors
+/// Too many addresses and topics.
+pub(crate) fn check_criteria(filter: &Filter) -> Result<(), Failure> {
+    let criteria = filter.address.len() + filter.topics.iter().map(|t| t.len()).sum::<usize>();
+    if criteria > CRITERIA_MAX {
+        return Err(Failure::Limit(format!(
+            "filter names {criteria} addresses and topics, at most {CRITERIA_MAX}"
+        )));
+    }
+    Ok(())
+}
+
 /// Returns the matching logs of a change of the head: those taken back first, then the new ones.
 pub(crate) fn matching(criteria: &Filter, event: &Event) -> Vec<Log> {
     let Event::Head { removed, added, .. } = event else { return Vec::new() };
@@ -211,7 +233,47 @@ pub(crate) async fn pump(cx: Arc<Context>, mut events: broadcast::Receiver<Arc<E
 
 /// Filters at the same time, all clients together.
 const FILTERS_MAX: usize = 1_000;
+/// Addresses and topics of one filter (geth's limit on each of them).
+const CRITERIA_MAX: usize = 1_000;
 /// Entries kept between two polls of one filter.
 const ENTRIES_MAX: usize = 10_000;
 /// A filter that nobody polls is removed (as geth).
 const IDLE: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_bounded_in_number() {
+        let filters = Filters::default();
+        let first = filters.install(Kind::Blocks(Vec::new())).expect("there is room");
+        for _ in 1..FILTERS_MAX {
+            filters.install(Kind::Blocks(Vec::new())).expect("there is room");
+        }
+        let refused = filters.install(Kind::Blocks(Vec::new()));
+        assert!(matches!(refused, Err(Failure::Limit(_))), "{refused:?}");
+        assert!(filters.uninstall(&first));
+        assert!(filters.install(Kind::Blocks(Vec::new())).is_ok());
+    }
+
+    #[test]
+    fn a_filter_that_missed_something_says_so_once_and_is_gone() {
+        let filters = Filters::default();
+        let id = filters.install(Kind::Pending(Vec::new())).expect("there is room");
+        filters.lost();
+        assert!(matches!(filters.changes(&id), Err(Failure::Limit(_))));
+        assert_eq!(filters.changes(&id).expect_err("it is gone"), unknown());
+    }
+
+    #[test]
+    fn an_idle_filter_is_removed() {
+        let filters = Filters::default();
+        let id = filters.install(Kind::Blocks(Vec::new())).expect("there is room");
+        let asked = Instant::now();
+        assert!(filters.changes_at(&id, asked + IDLE / 2).is_ok());
+        assert!(filters.changes_at(&id, asked + IDLE).is_ok());
+        let late = filters.changes_at(&id, asked + IDLE * 2);
+        assert_eq!(late.expect_err("it is gone"), unknown());
+    }
+}

@@ -64,7 +64,9 @@ where
         if request.method() == Method::OPTIONS {
             return ready(cors(page(StatusCode::NO_CONTENT, TEXT, String::new()), origin));
         }
-        let upgrade = headers.contains_key(header::UPGRADE);
+        let upgrade = headers
+            .get(header::UPGRADE)
+            .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
         if request.method() == Method::GET && !upgrade {
             return ready(cors(get(&self.cx, request.uri().path()), origin));
         }

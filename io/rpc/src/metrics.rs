@@ -1,7 +1,7 @@
 //! Prometheus metrics: what is counted here, and what is read from the node's snapshot at each scrape.
 
 use crate::{context::Context, middleware::UNKNOWN, table};
-use kette_node::Event;
+use kette_node::{Event, Rejection};
 use kette_types::Direction;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     methods: BTreeSet<&'static str>,
     build: Labels,
     calls: Family<CallLabels, Histogram>,
+    rejected: Family<Labels, Counter>,
     dropped: Family<ReasonLabels, Counter>,
     faults: Family<ReasonLabels, Counter>,
     block_interval: Histogram,
@@ -51,6 +52,7 @@ impl Metrics {
             methods: table::all().map(|method| method.name).collect(),
             build: build.map(|(name, value)| (name, value.to_owned())).to_vec(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
+            rejected: Family::default(),
             dropped: Family::default(),
             faults: Family::default(),
             block_interval: Histogram::new(INTERVAL_BUCKETS),
@@ -69,6 +71,13 @@ impl Metrics {
     pub(crate) fn called(&self, method: &'static str, code: i32, took: Duration) {
         debug_assert!(method == UNKNOWN || self.methods.contains(method), "labels are bounded");
         self.calls.get_or_create(&CallLabels { method, code }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a transaction that the pool refused; the reason is the name of the rule.
+    pub(crate) fn rejected(&self, rejection: &Rejection) {
+        let shown = format!("{rejection:?}");
+        let rule = shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        self.rejected.get_or_create(&vec![("reason", rule.to_owned())]).inc();
     }
 
     /// Counts what happened.
@@ -111,6 +120,7 @@ impl Metrics {
         self.node(kette, cx);
         network(kette, cx);
         kette.register("rpc_request_seconds", "Time to answer a call", self.calls.clone());
+        kette.register("mempool_rejected", "Transactions refused", self.rejected.clone());
         kette.register("mempool_dropped", "Transactions dropped unmined", self.dropped.clone());
         kette.register("p2p_faults", "What peers did wrong", self.faults.clone());
         kette.register(

@@ -65,7 +65,7 @@ pub(crate) async fn all(cx: &Context, transactions: Vec<(Bytes, &mut Extensions)
 pub(crate) fn send(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let hash = match args.submission.take().and_then(|submission| submission.take()) {
-            Some(waiting) => verdict(waiting).await?,
+            Some(waiting) => verdict(&cx, waiting).await?,
             None => submit(&cx, args.required()?).await?,
         };
         reply(&hash)
@@ -77,14 +77,19 @@ pub(crate) async fn submit(cx: &Context, raw: Bytes) -> Result<B256, Failure> {
     let recovered = tokio::task::spawn_blocking(move || recover(&[raw]).pop()).await;
     let stopped = || Failure::Internal("signature recovery stopped".to_owned());
     let transaction = recovered.ok().flatten().ok_or_else(stopped)??;
-    verdict(queue(cx, transaction).await).await
+    verdict(cx, queue(cx, transaction).await).await
 }
 
-async fn verdict(waiting: Waiting) -> Result<B256, Failure> {
+async fn verdict(cx: &Context, waiting: Waiting) -> Result<B256, Failure> {
     match waiting?.await {
         Ok(Ok(Reply::Transaction(hash))) => Ok(hash),
         Ok(Ok(other)) => Err(Failure::Internal(format!("unexpected answer {other:?}"))),
-        Ok(Err(refused)) => Err(refused.into()),
+        Ok(Err(refused)) => {
+            if let CommandError::Transaction(rejection) = &refused {
+                cx.metrics.rejected(rejection);
+            }
+            Err(refused.into())
+        }
         Err(_) => Err(stopping()),
     }
 }

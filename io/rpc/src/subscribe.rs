@@ -1,6 +1,12 @@
 //! `eth_subscribe` over WebSocket: new heads, logs, pending transactions, sync status.
 
-use crate::{context::Context, convert, failure::Failure, filters::matching, table::reply};
+use crate::{
+    context::Context,
+    convert,
+    failure::Failure,
+    filters::{check_criteria, matching},
+    table::reply,
+};
 use alloy_rpc_types_eth::pubsub::{Params, PubSubSyncStatus, SubscriptionKind, SyncStatusMetadata};
 use jsonrpsee::{
     PendingSubscriptionSink, RpcModule,
@@ -105,7 +111,10 @@ impl Topic {
         let argument = Params::from_json_value(argument).map_err(invalid)?;
         Ok(match (kind, argument) {
             (SubscriptionKind::NewHeads, _) => Self::Heads,
-            (SubscriptionKind::Logs, Params::Logs(filter)) => Self::Logs(filter),
+            (SubscriptionKind::Logs, Params::Logs(filter)) => {
+                check_criteria(&filter)?;
+                Self::Logs(filter)
+            }
             (SubscriptionKind::Logs, Params::None) => Self::Logs(Box::default()),
             (SubscriptionKind::NewPendingTransactions, Params::None) => {
                 Self::Pending { full: false }

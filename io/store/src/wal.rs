@@ -7,7 +7,10 @@ use crate::{StoreOptions, lock::beside, open};
 use rusqlite::Connection;
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -16,6 +19,8 @@ use std::{
 pub(crate) struct WalKeeper {
     orders: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Held while somebody copies: SQLite lets only one, and refuses the other.
+    turn: Arc<Mutex<()>>,
 }
 
 impl WalKeeper {
@@ -23,11 +28,13 @@ impl WalKeeper {
     pub(crate) fn start(path: &Path, options: &StoreOptions) -> std::io::Result<Self> {
         let (orders, received) = sync_channel(1);
         let (path, options) = (path.to_owned(), options.clone());
+        let turn = Arc::new(Mutex::new(()));
+        let shared = turn.clone();
         let thread = std::thread::Builder::new()
             .name("kette-wal".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || copy_on_order(&received, &path, &options))?;
-        Ok(Self { orders: Some(orders), thread: Some(thread) })
+            .spawn(move || copy_on_order(&received, &path, &options, &shared))?;
+        Ok(Self { orders: Some(orders), thread: Some(thread), turn })
     }
 
     /// Orders a copy, unless one is ordered already.
@@ -36,6 +43,12 @@ impl WalKeeper {
             // A full channel holds an order that will see everything written until now.
             let _ = orders.try_send(());
         }
+    }
+
+    /// Copies on the caller's connection and thread, after a copy that is under way.
+    pub(crate) fn copy_here(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let _turn = self.turn.lock().expect("no holder of this lock panics");
+        copy(conn, "PASSIVE")
     }
 }
 
@@ -49,7 +62,7 @@ impl Drop for WalKeeper {
     }
 }
 
-fn copy_on_order(orders: &Receiver<()>, path: &Path, options: &StoreOptions) {
+fn copy_on_order(orders: &Receiver<()>, path: &Path, options: &StoreOptions, turn: &Mutex<()>) {
     let mut conn = None;
     while orders.recv().is_ok() {
         if conn.is_none() {
@@ -62,6 +75,7 @@ fn copy_on_order(orders: &Receiver<()>, path: &Path, options: &StoreOptions) {
                 }
             };
         }
+        let _turn = turn.lock().expect("no holder of this lock panics");
         if let Some(Err(error)) = conn.as_ref().map(|conn| copy(conn, "PASSIVE")) {
             tracing::warn!(%error, "the write-ahead log cannot be copied yet");
         }

@@ -4,6 +4,8 @@
 //! whole to a few peers, everything else is announced and pulled. A hash is asked of one peer at a time;
 //! whoever else announced it is asked next if the first one is silent.
 
+#[cfg(test)]
+mod net_tests;
 mod peer;
 #[cfg(test)]
 mod tests;

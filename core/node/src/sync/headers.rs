@@ -76,13 +76,11 @@ impl HeaderChain {
     }
 
     /// Returns the hashes from the block tree up to the heaviest header, ascending, at most `max`.
-    pub(super) fn path(&self, known: &dyn Fn(B256) -> bool, max: usize) -> Vec<B256> {
+    pub(super) fn path(&self, max: usize) -> Vec<B256> {
         let mut path = Vec::new();
         let mut cursor = self.best();
         while let Some(pending) = cursor {
-            if !known(pending.header.hash()) {
-                path.push(pending.header.hash());
-            }
+            path.push(pending.header.hash());
             cursor = self.headers.get(&pending.header.parent_hash);
         }
         path.reverse();

@@ -342,8 +342,9 @@ impl Sync {
         if best.total_weight <= ours.weight {
             return;
         }
-        let mut wanted = self.headers.path(known, BODIES_AHEAD_MAX);
-        wanted.retain(|hash| !self.bodies.is_taken(*hash));
+        // The window counts from the tree: blocks that arrived early take their place in it.
+        let mut wanted = self.headers.path(BODIES_AHEAD_MAX);
+        wanted.retain(|hash| !self.bodies.is_taken(*hash) && !known(*hash));
         if wanted.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::{
     address::from_libp2p,
     config::{OFFER_TIMEOUT, REPLACE_AFTER},
     gate::CutSet,
-    lanes::{self, What},
+    lanes::{self, OpenError, What},
     stats::Counters,
 };
 use kette_types::{Direction, DisconnectReason, Lane, PeerAddress, PeerId};
@@ -80,7 +80,11 @@ impl Driver {
             What::Outbound(lane, stream) => self.write_lane(connection, lane, stream),
             What::Failed(_, error) if offered => {
                 self.fail_offer(connection, &error.to_string());
-                self.swarm.close_connection(connection);
+                // A stranger's connection ends when it is idle, so that identify can tell both sides
+                // first, and both can log, whom they met.
+                if !matches!(error, OpenError::Unsupported(_)) {
+                    self.swarm.close_connection(connection);
+                }
             }
             What::Failed(lane, error) => {
                 tracing::debug!(%peer, lane = lane.name(), %error, "lane not opened");

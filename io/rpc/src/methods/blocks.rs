@@ -132,12 +132,13 @@ fn by_hash(cx: &Context, args: &mut Args) -> Answer {
 fn pending(cx: &Context, full: bool) -> Answer {
     let view = cx.view();
     let parent = &view.head.block.header;
-    let waiting = super::txpool::executable(&view);
+    let base_fee = next_base_fee(&cx.rules, parent);
+    let waiting = super::txpool::executable(&view, base_fee);
     let transactions: Vec<_> = waiting.iter().map(|t| t.inner().clone()).collect();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let header = convert::pending_header(
         parent,
-        next_base_fee(&cx.rules, parent),
+        base_fee,
         now.map_or(0, |now| now.as_secs()),
         &transactions,
     );

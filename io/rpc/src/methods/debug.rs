@@ -23,7 +23,7 @@ pub(super) const METHODS: &[Method] = &[
         "[Data]",
         raw_receipts,
     ),
-    Method::inline(
+    Method::blocking(
         "debug_getRawTransaction",
         "Returns a transaction's EIP-2718 encoding.",
         &[required("hash", "Hash")],

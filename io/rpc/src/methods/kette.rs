@@ -54,7 +54,7 @@ pub(super) const METHODS: &[Method] = &[
     )
     .control(),
     Method::waiting("kette_unban", "Lifts a ban.", &[PEER], "Boolean", unban).control(),
-    Method::inline(
+    Method::blocking(
         "kette_finality",
         "Tells how final a transaction is.",
         &[required("hash", "Hash")],

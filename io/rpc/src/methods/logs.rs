@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     convert,
     failure::Failure,
-    filters::Kind,
+    filters::{Kind, check_criteria},
     table::{Answer, Method, Param, optional, reply, required},
 };
 use alloy_eips::BlockNumberOrTag;
@@ -69,6 +69,7 @@ fn get_logs(cx: &Context, args: &mut Args) -> Answer {
 
 fn new_filter(cx: &Context, args: &mut Args) -> Answer {
     let filter: Filter = args.required()?;
+    check_criteria(&filter)?;
     reply(&cx.filters.install(Kind::Logs(Box::new(filter), Vec::new()))?)
 }
 
@@ -99,7 +100,7 @@ fn uninstall(cx: &Context, args: &mut Args) -> Answer {
 
 /// Searches one block, or a bounded range through the store's index.
 fn search(cx: &Context, filter: &Filter) -> Result<Vec<Log>, Failure> {
-    check(filter)?;
+    check_criteria(filter)?;
     let view = cx.view();
     let (from, to) = match filter.block_option {
         FilterBlockOption::AtBlockHash(hash) => {
@@ -167,21 +168,9 @@ fn number(view: &View, tag: BlockNumberOrTag) -> u64 {
     }
 }
 
-fn check(filter: &Filter) -> Result<(), Failure> {
-    let criteria = filter.address.len() + filter.topics.iter().map(|t| t.len()).sum::<usize>();
-    if criteria > CRITERIA_MAX {
-        return Err(Failure::Limit(format!(
-            "filter names {criteria} addresses and topics, at most {CRITERIA_MAX}"
-        )));
-    }
-    Ok(())
-}
-
 /// Blocks of one query that no index helps.
 const RANGE_MAX: u64 = 10_000;
 /// Blocks of one query that names an address or a first topic.
 const RANGE_INDEXED_MAX: u64 = 1_000_000;
 /// Logs of one query.
 const LOGS_MAX: usize = 10_000;
-/// Addresses and topics of one filter (as geth's limit on addresses and topics).
-const CRITERIA_MAX: usize = 1_000;

@@ -22,7 +22,7 @@ const NUMBER: Param = required("block", "BlockTag");
 const INDEX: Param = required("index", "Quantity");
 
 pub(super) const METHODS: &[Method] = &[
-    Method::inline(
+    Method::blocking(
         "eth_getTransactionByHash",
         "Returns a transaction, waiting or in a block.",
         &[TRANSACTION],
@@ -43,7 +43,7 @@ pub(super) const METHODS: &[Method] = &[
         "Transaction?",
         by_block_number,
     ),
-    Method::inline(
+    Method::blocking(
         "eth_getRawTransactionByHash",
         "Returns a transaction's EIP-2718 encoding.",
         &[TRANSACTION],
@@ -64,7 +64,7 @@ pub(super) const METHODS: &[Method] = &[
         "Data?",
         raw_by_block_number,
     ),
-    Method::inline(
+    Method::blocking(
         "eth_getTransactionReceipt",
         "Returns the receipt of a transaction in a block.",
         &[TRANSACTION],

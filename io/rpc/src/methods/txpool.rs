@@ -43,9 +43,9 @@ pub(super) fn find(view: &View, hash: B256) -> Option<Arc<Recovered<Transaction>
     view.pool.get(hash)
 }
 
-/// Returns what a block made now would take at most, best first.
-pub(super) fn executable(view: &View) -> Vec<Recovered<Transaction>> {
-    view.pool.best(0).take(PENDING_SHOWN_MAX).collect()
+/// Returns what a block with this base fee would take at most, best first.
+pub(super) fn executable(view: &View, base_fee: u64) -> Vec<Recovered<Transaction>> {
+    view.pool.best(base_fee).take(PENDING_SHOWN_MAX).collect()
 }
 
 fn status(cx: &Context, _: &mut Args) -> Answer {

@@ -6,7 +6,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use alloy_rpc_types_eth::{Block, EIP1186AccountProofResponse, TransactionReceipt};
-use alloy_trie::{Nibbles, proof::verify_proof};
+use alloy_trie::{Nibbles, proof::verify_proof, root::ordered_trie_root_with_encoder};
 use kette_types::Transaction;
 use serde_json::{Value, json};
 
@@ -88,6 +88,12 @@ async fn a_transaction_is_shown_waiting_then_in_its_block() {
         assert_eq!(receipt.inner.logs()[0].block_hash, Some(block.hash()));
         assert_eq!((&shown["type"], &shown["contractAddress"]), (&json!("0x2"), &Value::Null));
         assert_eq!(call(at, "eth_getBlockReceipts", json!(["0x1"])).await, json!([shown]));
+        let raw_receipts = call(at, "debug_getRawReceipts", json!(["0x1"])).await;
+        let raw_receipts: Vec<Bytes> = serde_json::from_value(raw_receipts).unwrap();
+        let root =
+            ordered_trie_root_with_encoder(&raw_receipts, |raw, out| out.extend_from_slice(raw));
+        assert_eq!(root, block.block.header.receipts_root);
+        assert_eq!(call(at, "debug_getRawTransaction", json!([hash])).await, json!(raw));
         assert_eq!(call(at, "eth_getTransactionCount", json!([who(0), "pending"])).await, "0x1");
         let full = call(at, "eth_getBlockByNumber", json!(["0x1", true])).await;
         assert_eq!(full["transactions"][0]["hash"], json!(hash));

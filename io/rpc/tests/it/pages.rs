@@ -2,7 +2,7 @@
 
 use crate::{
     client::{call, get, request},
-    node::Fixture,
+    node::{ETHER, Fixture, signed, who},
 };
 use kette_node::Syncing;
 use kette_rpc::{Config, RpcError, serve};
@@ -68,6 +68,8 @@ async fn metrics_are_in_the_text_format_and_count() {
     fixture.settled().await;
     call(fixture.at, "eth_chainId", json!([])).await;
     crate::client::failure(fixture.at, "eth_made_up_by_a_stranger", json!([])).await;
+    let (_, raw) = signed(0, 0, who(1), 1_001 * ETHER);
+    crate::client::failure(fixture.at, "eth_sendRawTransaction", json!([raw])).await;
     let page = get(fixture.at, "/metrics").await;
     assert!(page.head.contains("content-type: application/openmetrics-text"), "{}", page.head);
     for line in page.body.lines().filter(|line| !line.starts_with('#')) {
@@ -82,6 +84,7 @@ async fn metrics_are_in_the_text_format_and_count() {
         "kette_chain_finalized_height 3",
         "kette_chain_reorgs_total 0",
         "kette_chain_reorg_depth_count 1",
+        "kette_mempool_rejected_total{reason=\"InsufficientFunds\"} 1",
         "kette_mempool_transactions{state=\"pending\"} 0",
         "kette_p2p_peers{direction=\"inbound\"} 0",
         "kette_p2p_bytes_total{direction=\"in\",kind=\"block\"} 500",

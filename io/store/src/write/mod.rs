@@ -75,7 +75,7 @@ impl Store {
             return;
         }
         // The thread cannot catch up with a writer that never rests, so the writer copies once itself.
-        if let Err(error) = wal::copy(&self.conn, "PASSIVE") {
+        if let Err(error) = self.wal.copy_here(&self.conn) {
             tracing::warn!(%error, "the write-ahead log cannot be copied yet");
         }
     }

@@ -1,5 +1,7 @@
 //! Tests of the store through its public interface, on real files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod crash;
 mod fixture;
 mod logs;

@@ -283,7 +283,6 @@ fn ten_thousand_blocks_open_within_a_second() {
     let start = Instant::now();
     home.open();
     let crashed = start.elapsed();
-    println!("clean {clean:?}, after a crash {crashed:?}");
     assert!(clean.as_secs_f64() < 1.0, "{clean:?}");
     assert!(crashed.as_secs_f64() < 1.0, "{crashed:?}");
 }

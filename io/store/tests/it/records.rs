@@ -35,7 +35,7 @@ fn blocks_are_read_back_as_written() {
     let sent = [Sent::new(1, 2, 0), Sent::new(2, 3, 5), Sent { to: None, ..Sent::new(1, 9, 1) }];
     let block = child(&home.genesis, 1, &sent);
     let hash = block.hash();
-    store.write(&extend(&[block.clone()])).unwrap();
+    store.write(&extend(std::slice::from_ref(&block))).unwrap();
     // Idempotent, also in a batch of its own.
     store.write(&[Record::Block(block.clone()), Record::Block(block.clone())]).unwrap();
     drop((store, reader));
@@ -184,7 +184,7 @@ fn people_read_the_views() {
     let (mut store, _reader, _) = home.open();
     let sent = [Sent { to: None, ..Sent::new(1, 0, 1) }];
     let block = child(&home.genesis, 1, &sent);
-    store.write(&extend(&[block.clone()])).unwrap();
+    store.write(&extend(std::slice::from_ref(&block))).unwrap();
     let conn = rusqlite::Connection::open(home.path()).unwrap();
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(text("SELECT hash FROM v_blocks WHERE number = 1"), block.hash().to_string());

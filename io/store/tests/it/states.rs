@@ -46,7 +46,7 @@ fn write_chain(
         let block = child_with(parent, 1, &[], &random_changes(&mut rng));
         changed.extend(block.changed.iter().copied());
         let mut batch = extend(std::slice::from_ref(&block));
-        if block.number() % 3 == 0 {
+        if block.number().is_multiple_of(3) {
             batch.push(checkpoint(&block, &base, &mut std::mem::take(&mut changed).into_iter()));
             if prune {
                 batch.push(Record::PruneStates { below: block.number() });

@@ -1,0 +1,1 @@
+//! What the sync machine asks, of whom, and what it keeps.

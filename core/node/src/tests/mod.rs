@@ -1,0 +1,1 @@
+//! Whole nodes in memory: what one node does with others, with bad peers and after a crash.
