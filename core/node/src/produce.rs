@@ -427,11 +427,9 @@ impl Node {
     }
 
     /// Announces pool transactions that can go into the next block.
-    fn announce_transactions(&mut self, now: Time, hashes: &[B256]) {
-        for hash in hashes {
-            if let Some(transaction) = self.mempool.get(*hash) {
-                self.inventory.added(now, &transaction);
-            }
+    fn announce_transactions(&mut self, now: Time, transactions: &[Arc<Recovered<Transaction>>]) {
+        for transaction in transactions {
+            self.inventory.added(now, transaction);
         }
     }
 
@@ -449,11 +447,11 @@ impl Node {
         let gone = added.evicted.iter().map(|hash| (*hash, "evicted"));
         let gone = gone.chain(added.replaced.map(|hash| (hash, "replaced"))).collect();
         self.dropped(gone, out);
-        if added.executable {
-            self.announce_transactions(now, &[added.hash]);
-        }
-        self.announce_transactions(now, &added.promoted);
         if let Some(transaction) = self.mempool.get(added.hash) {
+            if added.executable {
+                self.inventory.added(now, &transaction);
+            }
+            self.announce_transactions(now, &added.promoted);
             out.order(Output::Event(Event::Pending(transaction)));
         }
         self.engine_input(now, kette_consensus::Input::Pending, out);
