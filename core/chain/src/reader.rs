@@ -52,6 +52,10 @@ impl MemoryChain {
                     let entry =
                         (block.block.header.clone(), block.block.body.clone(), block.total_weight);
                     inner.blocks.insert(block.hash(), entry);
+                    if block.number() == 0 {
+                        // Nothing lies below genesis that a record could keep.
+                        inner.canonical.insert(0, block.hash());
+                    }
                 }
                 crate::Record::Canonical { keep, added } => {
                     inner.canonical.split_off(&(keep + 1));

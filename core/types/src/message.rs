@@ -192,6 +192,9 @@ pub enum DecodeError {
         /// What the decoder said.
         error: alloy_rlp::Error,
     },
+    /// There is another, canonical encoding of the same content.
+    #[error("kind {0}: not the canonical encoding")]
+    NotCanonical(u8),
     /// Bytes after the end.
     #[error("kind {0}: bytes after the end")]
     Trailing(u8),
@@ -403,6 +406,15 @@ impl Message {
             return Err(DecodeError::Trailing(kind));
         }
         message.check_counts()?;
+        // The decoder of transactions tolerates a wrong length around a typed one: only bytes that come
+        // out as they went in are a message.
+        let lenient = matches!(
+            message,
+            Self::BlockTransactions { .. } | Self::Transactions(_) | Self::Bodies { .. }
+        );
+        if lenient && message.encode() != frame {
+            return Err(DecodeError::NotCanonical(kind));
+        }
         Ok(message)
     }
 

@@ -117,7 +117,7 @@ pub struct KindTraffic {
 pub enum RpcError {
     /// The port is taken.
     #[error(
-        "RPC port {} is in use on {}: another node runs there; stop it or choose another port with --rpc-port (0 takes a free one)",
+        "RPC port {} is in use on {}: another node runs there; stop it or choose another with --rpc-listen (port 0 takes a free one)",
         .0.port(), .0.ip()
     )]
     PortInUse(SocketAddr),

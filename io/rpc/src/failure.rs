@@ -1,4 +1,4 @@
-//! Why a call failed, in the codes of JSON-RPC 2.0, EIP-1474 and EIP-3 style reverts, with geth's wording
+//! Why a call failed, in the codes of JSON-RPC 2.0 and EIP-1474, and code 3 for reverts, with geth's wording
 //! where clients look for it.
 
 use alloy_primitives::{Bytes, U256};

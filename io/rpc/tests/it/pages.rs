@@ -133,7 +133,10 @@ async fn a_taken_port_is_named_with_what_to_do() {
     let error = serve(Config::new(fixture.at), fixture.sources.clone()).await.unwrap_err();
     assert!(matches!(error, RpcError::PortInUse(at) if at == fixture.at));
     let text = error.to_string();
-    assert!(text.contains(&fixture.at.port().to_string()) && text.contains("--rpc-port"), "{text}");
+    assert!(
+        text.contains(&fixture.at.port().to_string()) && text.contains("--rpc-listen"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
