@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// A real multi-node blockchain network in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "kette", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "kette", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KETTE_COMMIT"), ")"), about, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     /// Output for programs instead of people.
     #[arg(long, global = true)]
@@ -73,5 +73,6 @@ pub struct HomeArgs {
 
 /// `$HOME/.kette`, or `.kette` here if there is no home.
 pub fn default_home() -> PathBuf {
-    std::env::var_os("HOME").map_or_else(|| PathBuf::from(".kette"), |home| PathBuf::from(home).join(".kette"))
+    std::env::var_os("HOME")
+        .map_or_else(|| PathBuf::from(".kette"), |home| PathBuf::from(home).join(".kette"))
 }

@@ -5,11 +5,18 @@ import { promisify } from "node:util";
 import { DEADLINE_MS, MNEMONIC, RPC, artifact, assert, eventually, main } from "./common.mjs";
 
 const run = promisify(execFile);
-const ARCH = { x64: "amd64", arm64: "arm64" }[process.arch];
-// The program itself: the wrapper that npm links as `cast` ends with status 0 even when cast fails.
-const BIN = createRequire(import.meta.url).resolve(
-  `@foundry-rs/cast-${process.platform}-${ARCH}/bin/cast`,
-);
+const BIN = program();
+
+/** Finds cast: the npm package of this machine's kind where there is one, else what the shell finds. */
+function program() {
+  const arch = { x64: "amd64", arm64: "arm64" }[process.arch];
+  try {
+    // Not the package `@foundry-rs/cast`: its wrapper ends with status 0 even when cast fails.
+    return createRequire(import.meta.url).resolve(`@foundry-rs/cast-${process.platform}-${arch}/bin/cast`);
+  } catch {
+    return "cast";
+  }
+}
 
 /** Runs cast; throws with its standard error if it fails. */
 async function cast(...args) {
@@ -19,7 +26,8 @@ async function cast(...args) {
     const { stdout } = await run(BIN, args, limits);
     return stdout.trim();
   } catch (error) {
-    const text = String(error.stderr ?? error.message).trim();
+    if (error.code === "ENOENT") throw new Error("no cast: run scripts/clients.sh, or install Foundry");
+    const text = String(error.stderr || error.message).trim();
     throw new Error(`cast ${args.join(" ").slice(0, 160)}\n${text}`, { cause: error });
   }
 }

@@ -82,6 +82,8 @@ export async function call(url, method, ...params) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
     signal: AbortSignal.timeout(DEADLINE_MS),
+  }).catch((error) => {
+    throw new Error(`${method} at ${url}: ${error.cause?.message ?? error.message}`, { cause: error });
   });
   const answer = await response.json();
   if (answer.error) throw new Error(`${method}: ${answer.error.message} (${answer.error.code})`);

@@ -13,7 +13,10 @@ const account = mnemonicToAccount(MNEMONIC, { addressIndex: 3 });
 const SUPPLY = 1_000_000n;
 
 const chain = defineChain({
-  id: Number(await call(RPC, "eth_chainId")),
+  id: await call(RPC, "eth_chainId").then(Number).catch((error) => {
+    process.stderr.write(`viem: ${error.message}\n`);
+    process.exit(1);
+  }),
   name: "Kette",
   nativeCurrency: { name: "Kette", symbol: "KTT", decimals: 18 },
   rpcUrls: { default: { http: [RPC], webSocket: [WS] } },

@@ -83,7 +83,8 @@ impl BlockTree {
     /// Headers come newest first, each the parent of the lowest one held.
     pub fn extend_down(&mut self, header: SealedHeader, total_weight: U256) {
         let Some((&lowest, lowest_hash)) = self.canonical.first_key_value() else { return };
-        let fits = self.nodes.get(lowest_hash).is_some_and(|n| n.header.parent_hash == header.hash());
+        let fits =
+            self.nodes.get(lowest_hash).is_some_and(|n| n.header.parent_hash == header.hash());
         if fits && lowest == header.number + 1 {
             self.canonical.insert(header.number, header.hash());
             self.nodes.insert(header.hash(), Node { header, total_weight, executed: None });

@@ -277,7 +277,15 @@ impl Node {
             self.start_job(purpose, Job::Recover(Arc::new(wanted)), out);
         }
         let waiting = !missing.is_empty();
-        self.importer.insert(Staged { block, senders, waiting, weight, total_weight, source, bytes });
+        self.importer.insert(Staged {
+            block,
+            senders,
+            waiting,
+            weight,
+            total_weight,
+            source,
+            bytes,
+        });
     }
 
     /// Takes the recovered senders of a staged block.
@@ -461,8 +469,7 @@ impl Node {
         tracing::info!(%hash, %reason, "invalid block");
         self.counters.blocks_invalid += 1;
         self.importer.mark_invalid(hash);
-        let event =
-            Event::InvalidBlock { hash, reason: reason.clone(), peer: source_peer(source) };
+        let event = Event::InvalidBlock { hash, reason: reason.clone(), peer: source_peer(source) };
         out.order(Output::Event(event));
         let mut to_blame: BTreeSet<PeerId> = source_peer(source).into_iter().collect();
         for (descendant, peer) in self.sync.invalid(hash) {

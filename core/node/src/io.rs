@@ -14,6 +14,7 @@ pub type Ticket = u64;
 
 /// What a node is told.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "an input is moved once and never stored in numbers")]
 pub enum Input {
     /// Restored and connected to its host: work may begin.
     Start,

@@ -5,9 +5,9 @@
 
 mod bounded;
 mod import;
-mod memory;
 pub mod inventory;
 pub mod io;
+mod memory;
 pub mod mempool;
 mod node;
 mod outbox;

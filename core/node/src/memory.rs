@@ -22,11 +22,8 @@ impl Node {
             let replaced = if hash == checkpoint {
                 Some(self.with_state(&block, self.checkpoint.state.clone()))
             } else if block.number() > self.checkpoint.number && parent_held {
-                let again = self.execute(
-                    block.block.clone(),
-                    block.senders.clone(),
-                    block.total_weight,
-                );
+                let again =
+                    self.execute(block.block.clone(), block.senders.clone(), block.total_weight);
                 match again {
                     Ok(again) => Some(again),
                     Err(error) => {

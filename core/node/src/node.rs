@@ -48,7 +48,9 @@ pub enum RestoreError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A stored block is missing or no longer executes: the database is damaged or of another version.
-    #[error("stored block {0} {1}: run `kette chain verify`, or delete the data directory and sync again")]
+    #[error(
+        "stored block {0} {1}: run `kette chain verify`, or delete the data directory and sync again"
+    )]
     Block(B256, String),
     /// The chain cannot be extended.
     #[error(transparent)]
@@ -225,10 +227,8 @@ impl Node {
 
     fn restore_pool(&mut self, now: Time, pending: Vec<kette_types::Bytes>) {
         use alloy_eips::eip2718::Decodable2718;
-        let transactions: Vec<Transaction> = pending
-            .iter()
-            .filter_map(|bytes| Transaction::decode_2718_exact(bytes).ok())
-            .collect();
+        let transactions: Vec<Transaction> =
+            pending.iter().filter_map(|bytes| Transaction::decode_2718_exact(bytes).ok()).collect();
         let senders = kette_ledger::recover(&transactions);
         let head = self.head_info();
         let state = self.tree.head_block().state.clone();

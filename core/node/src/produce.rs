@@ -126,7 +126,10 @@ impl Node {
         attributes: &Attributes,
         out: &mut Outbox,
     ) -> Option<Header> {
-        if self.sync.progress(self.ours()).is_some_and(|(_, best)| best > self.tree.head().number + 2)
+        if self
+            .sync
+            .progress(self.ours())
+            .is_some_and(|(_, best)| best > self.tree.head().number + 2)
         {
             return None;
         }
@@ -316,9 +319,10 @@ impl Node {
     }
 
     fn announce_head(&mut self, now: Time, out: &mut Outbox) {
-        let behind = self.sync.progress(self.ours()).is_some_and(|(_, best)| {
-            best > self.tree.head().number + ANNOUNCE_WITHIN
-        });
+        let behind = self
+            .sync
+            .progress(self.ours())
+            .is_some_and(|(_, best)| best > self.tree.head().number + ANNOUNCE_WITHIN);
         if behind || self.importer.has_work() {
             self.tell_status_soon(now);
             return;

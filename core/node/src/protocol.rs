@@ -20,13 +20,7 @@ use std::sync::Arc;
 
 impl Node {
     /// Takes a message: first past the gate (hello order, rate limits), then to the part it concerns.
-    pub(crate) fn message(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        message: Message,
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn message(&mut self, now: Time, peer: PeerId, message: Message, out: &mut Outbox) {
         self.counters.messages += 1;
         match self.peers.gate(now, peer, &message, out.orders()) {
             Gate::Pass => {}
@@ -129,8 +123,7 @@ impl Node {
             Err(HeaderVerdict::Invalid(reason)) => {
                 self.importer.mark_invalid(hash);
                 self.counters.blocks_invalid += 1;
-                let event =
-                    Event::InvalidBlock { hash, reason: reason.clone(), peer: Some(peer) };
+                let event = Event::InvalidBlock { hash, reason: reason.clone(), peer: Some(peer) };
                 out.order(Output::Event(event));
                 self.fault(now, peer, Fault::InvalidHeader(reason), out);
             }
@@ -148,7 +141,7 @@ impl Node {
                     self.fetch(now, block.header, peer);
                 }
             }
-            Rebuilt::Fetch(header, from) => self.fetch(now, header, from),
+            Rebuilt::Fetch(header, from) => self.fetch(now, *header, from),
             Rebuilt::Waiting => {}
             Rebuilt::Unsolicited => {
                 tracing::debug!(%peer, "block transactions that nobody waits for");
@@ -330,10 +323,13 @@ impl Node {
                 self.peers.add(now, address, out.orders());
                 Ok(Reply::Done)
             }
-            Command::RemovePeer(peer) => self.known(self.peers.is_known(peer), peer).map(|reply| {
+            Command::RemovePeer(peer) if !self.peers.is_known(peer) => {
+                Err(CommandError::UnknownPeer(peer))
+            }
+            Command::RemovePeer(peer) => {
                 self.peers.remove(now, peer, out.orders());
-                reply
-            }),
+                Ok(Reply::Done)
+            }
             Command::Ban(peer, secs) => {
                 self.peers.ban(now, peer, std::time::Duration::from_secs(secs), out.orders());
                 Ok(Reply::Done)
@@ -360,10 +356,6 @@ impl Node {
         out.order(Output::Reply(ticket, result));
     }
 
-    const fn known(&self, known: bool, peer: PeerId) -> Result<Reply, CommandError> {
-        if known { Ok(Reply::Done) } else { Err(CommandError::UnknownPeer(peer)) }
-    }
-
     fn engine_command(
         &mut self,
         now: Time,
@@ -374,8 +366,7 @@ impl Node {
             self.engine_started = true;
             self.engine_input(now, kette_consensus::Input::Start, out);
         }
-        let outputs =
-            self.engine.handle(now, kette_consensus::Input::Command(command), &self.tree);
+        let outputs = self.engine.handle(now, kette_consensus::Input::Command(command), &self.tree);
         let refused = match outputs.first() {
             Some(kette_consensus::Output::Rejected(error)) => Some(error.clone()),
             _ => None,
@@ -388,12 +379,7 @@ impl Node {
     }
 
     /// Development only: makes an earlier block the head and forgets what came after it.
-    fn rollback(
-        &mut self,
-        now: Time,
-        hash: B256,
-        out: &mut Outbox,
-    ) -> Result<Reply, CommandError> {
+    fn rollback(&mut self, now: Time, hash: B256, out: &mut Outbox) -> Result<Reply, CommandError> {
         if !self.tree.is_canonical(hash) {
             let error = kette_consensus::CommandError::UnknownBlock(hash);
             return Err(error.into());

@@ -50,7 +50,7 @@ pub enum Rebuilt {
     /// Asked for what is missing.
     Waiting,
     /// It cannot be rebuilt: fetch the body of this header from this peer.
-    Fetch(SealedHeader, PeerId),
+    Fetch(Box<SealedHeader>, PeerId),
     /// Nobody asked.
     Unsolicited,
 }
@@ -122,11 +122,10 @@ impl Relay {
         if missing.is_empty() {
             return Rebuilt::Block(Box::new(assemble(compact.header, transactions)));
         }
-        if missing.len() > SMALL_BODY
-            && missing.len() * MISSING_SHARE_MAX > compact.short_ids.len()
+        if missing.len() > SMALL_BODY && missing.len() * MISSING_SHARE_MAX > compact.short_ids.len()
             || self.rebuilds.len() >= REBUILDS_MAX
         {
-            return Rebuilt::Fetch(compact.header, peer);
+            return Rebuilt::Fetch(Box::new(compact.header), peer);
         }
         let rebuild = Rebuild {
             header: compact.header,
@@ -165,7 +164,7 @@ impl Relay {
         if slots.iter().any(Option::is_none) {
             // An empty answer means that it does not have the block any more; the body may be elsewhere.
             tracing::debug!(%hash, filled, of = rebuild.short_ids.len(), "compact block incomplete");
-            return Rebuilt::Fetch(rebuild.header, peer);
+            return Rebuilt::Fetch(Box::new(rebuild.header), peer);
         }
         Rebuilt::Block(Box::new(assemble(rebuild.header, slots)))
     }

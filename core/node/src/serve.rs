@@ -33,7 +33,10 @@ pub fn serve(chain: &dyn ChainReader, request: &Message) -> Result<Option<Messag
                 .iter()
                 .map(|index| body.transactions.get(*index as usize).cloned())
                 .collect();
-            Some(Message::BlockTransactions { block: *block, transactions: picked.unwrap_or_default() })
+            Some(Message::BlockTransactions {
+                block: *block,
+                transactions: picked.unwrap_or_default(),
+            })
         }
         _ => None,
     })

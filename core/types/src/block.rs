@@ -65,11 +65,8 @@ struct WireHeader {
 
 impl Encodable for SealedHeader {
     fn encode(&self, out: &mut dyn alloy_rlp::BufMut) {
-        alloy_rlp::Header {
-            list: true,
-            payload_length: self.header.length() + self.seal.length(),
-        }
-        .encode(out);
+        alloy_rlp::Header { list: true, payload_length: self.header.length() + self.seal.length() }
+            .encode(out);
         self.header.encode(out);
         self.seal.encode(out);
     }

@@ -428,9 +428,7 @@ impl Message {
                     .unwrap_or(0);
                 ("bytes of a name", longest, NAME_BYTES_MAX)
             }
-            Self::NewBlock(block) => {
-                ("short ids", block.short_ids.len(), COMPACT_TRANSACTIONS_MAX)
-            }
+            Self::NewBlock(block) => ("short ids", block.short_ids.len(), COMPACT_TRANSACTIONS_MAX),
             Self::GetBlockTransactions { indexes, .. } => {
                 ("indexes", indexes.len(), COMPACT_TRANSACTIONS_MAX)
             }

@@ -1,6 +1,11 @@
 //! `kette chain`: what a stored chain is worth.
 
-use crate::{cli::HomeArgs, commands::{exit::Exit, output}, replay::{Replay, Step}, run::home::Home};
+use crate::{
+    cli::HomeArgs,
+    commands::{exit::Exit, output},
+    replay::{Replay, Step},
+    run::home::Home,
+};
 use clap::Subcommand;
 use kette_store::{Store, StoreOptions};
 use serde_json::json;

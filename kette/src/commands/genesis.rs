@@ -35,7 +35,8 @@ pub enum Genesis {
 pub fn run(args: Genesis, json: bool) -> anyhow::Result<()> {
     match args {
         Genesis::New { preset, chain_id } => {
-            let mut value: serde_json::Value = serde_json::to_value(presets::genesis(&preset)?.genesis)?;
+            let mut value: serde_json::Value =
+                serde_json::to_value(presets::genesis(&preset)?.genesis)?;
             if let Some(id) = chain_id {
                 value["config"]["chainId"] = id.into();
             }

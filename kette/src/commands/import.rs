@@ -3,7 +3,12 @@
 //! Under a genesis without `config.kette` the blocks of a foreign chain are executed by its own fork rules
 //! without a seal check; under one of ours, seals are checked as well.
 
-use crate::{cli::HomeArgs, commands::{exit::Exit, output}, replay::{Replay, Step}, run::home::Home};
+use crate::{
+    cli::HomeArgs,
+    commands::{exit::Exit, output},
+    replay::{Replay, Step},
+    run::home::Home,
+};
 use alloy_rlp::Decodable as _;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -53,21 +58,21 @@ pub fn run(args: ImportArgs, json: bool) -> anyhow::Result<()> {
     let mut first = 1;
     let mut failed = None;
     'files: for path in &args.files {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let offset = bytes.len() - rest.len();
             let block = match alloy_consensus::Block::<Transaction>::decode(&mut rest) {
                 Ok(block) => block,
                 Err(error) => {
-                    failed = Some(format!("{}: no block at byte {offset}: {error}", path.display()));
+                    failed =
+                        Some(format!("{}: no block at byte {offset}: {error}", path.display()));
                     break 'files;
                 }
             };
-            let block = Block {
-                header: SealedHeader::new(block.header, Bytes::new()),
-                body: block.body,
-            };
+            let block =
+                Block { header: SealedHeader::new(block.header, Bytes::new()), body: block.body };
             let (number, hash) = (block.header.number, block.hash());
             if number == 0 {
                 continue;

@@ -1,6 +1,11 @@
 //! `kette init`: a node's directory with genesis file and identity.
 
-use crate::{cli::HomeArgs, commands::output, presets, run::home::{Home, read_genesis}};
+use crate::{
+    cli::HomeArgs,
+    commands::output,
+    presets,
+    run::home::{Home, read_genesis},
+};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use std::path::Path;

@@ -61,7 +61,9 @@ pub fn run(args: Keys, json: bool) -> anyhow::Result<()> {
             let mut text = String::new();
             std::io::stdin().lock().read_line(&mut text)?;
             let signer: PrivateKeySigner = text.trim().parse().map_err(|_| {
-                anyhow::anyhow!("standard input holds no private key: expected 64 hexadecimal digits")
+                anyhow::anyhow!(
+                    "standard input holds no private key: expected 64 hexadecimal digits"
+                )
             })?;
             let path = save(&store, &signer)?;
             output::print(&json!({ "address": signer.address(), "file": path }), json)

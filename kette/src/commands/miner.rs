@@ -53,7 +53,8 @@ pub fn run(args: MinerArgs, json: bool) -> anyhow::Result<()> {
             };
             start = start.wrapping_add(1 << 40);
             let nonce =
-                tokio::task::spawn_blocking(move || search(&job, Instant::now() + ASK_EVERY)).await?;
+                tokio::task::spawn_blocking(move || search(&job, Instant::now() + ASK_EVERY))
+                    .await?;
             let Some(nonce) = nonce else { continue };
             let submitted: anyhow::Result<Value> = client
                 .ask("kette_submitWork", [json!(work.preimage), json!(format!("0x{nonce:016x}"))])
@@ -61,7 +62,10 @@ pub fn run(args: MinerArgs, json: bool) -> anyhow::Result<()> {
             match submitted {
                 Ok(_) => {
                     found += 1;
-                    output::print(&json!({ "found": found, "preimage": work.preimage, "nonce": nonce }), json)?;
+                    output::print(
+                        &json!({ "found": found, "preimage": work.preimage, "nonce": nonce }),
+                        json,
+                    )?;
                 }
                 // Somebody else was faster.
                 Err(error) => eprintln!("not accepted: {error:#}"),
@@ -83,7 +87,9 @@ fn search(job: &MineJob, until: Instant) -> Option<u64> {
                 scope.spawn(move || {
                     let stretch = u64::MAX / u64::from(threads);
                     let mut nonce = job.nonce_start.wrapping_add(stretch * u64::from(index));
-                    while Instant::now() < until && !found.load(std::sync::atomic::Ordering::Relaxed) {
+                    while Instant::now() < until
+                        && !found.load(std::sync::atomic::Ordering::Relaxed)
+                    {
                         if let Some(nonce) = pow::search(job, nonce, PORTION) {
                             found.store(true, std::sync::atomic::Ordering::Relaxed);
                             return Some(nonce);

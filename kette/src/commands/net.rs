@@ -84,9 +84,7 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),
-        Net::Presets => {
-            output::print(&json!(presets::networks().collect::<Vec<_>>()), json)
-        }
+        Net::Presets => output::print(&json!(presets::networks().collect::<Vec<_>>()), json),
         Net::Show { preset } => match presets::network_text(&preset) {
             Some(text) => {
                 use std::io::Write as _;
@@ -213,7 +211,11 @@ fn ask(directory: &Directory) -> anyhow::Result<(Manifest, NetworkStatus)> {
 fn ps(place: &Where, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(place.home.clone())?);
     let (_, status) = ask(&directory)?;
-    if json { output::print(&serde_json::to_value(&status.list)?, true) } else { print_nodes(&status) }
+    if json {
+        output::print(&serde_json::to_value(&status.list)?, true)
+    } else {
+        print_nodes(&status)
+    }
 }
 
 fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {

@@ -245,7 +245,8 @@ fn resolve_peers(texts: &[String]) -> anyhow::Result<Vec<PeerAddress>> {
                 let (id, host) = text.split_once('@').map_or((None, text), |(id, h)| (Some(id), h));
                 let Ok(sockets) = host.to_socket_addrs() else { bail!("{error}") };
                 let peer = id.map(str::parse).transpose()?;
-                peers.extend(sockets.map(|socket| PeerAddress { peer, ..PeerAddress::tcp(socket) }));
+                peers
+                    .extend(sockets.map(|socket| PeerAddress { peer, ..PeerAddress::tcp(socket) }));
             }
         }
     }
@@ -267,7 +268,8 @@ mod tests {
     #[test]
     fn reads_peers_with_spaces_and_names() {
         let peers =
-            resolve_peers(&["127.0.0.1:9090".into(), " 127.0.0.1:9091 ".into(), String::new()]).unwrap();
+            resolve_peers(&["127.0.0.1:9090".into(), " 127.0.0.1:9091 ".into(), String::new()])
+                .unwrap();
         assert_eq!(peers.len(), 2);
         assert!(!resolve_peers(&["localhost:9090".into()]).unwrap().is_empty());
         assert!(resolve_peers(&["nonsense".into()]).is_err());

@@ -1,6 +1,10 @@
 //! `kette query`: blocks, transactions, accounts, supply, as a node knows them.
 
-use crate::{cli::RpcArgs, client::Client, commands::{exit::Exit, output}};
+use crate::{
+    cli::RpcArgs,
+    client::Client,
+    commands::{exit::Exit, output},
+};
 use alloy_primitives::{Address, B256, U256, utils::format_ether};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -62,7 +66,9 @@ pub fn run(args: Query, json: bool) -> anyhow::Result<()> {
     super::block_on(async {
         let value: Value = match args {
             Query::Block { block, rpc } => {
-                let id = block.parse::<u64>().map_or_else(|_| json!(block), |n| json!(format!("0x{n:x}")));
+                let id = block
+                    .parse::<u64>()
+                    .map_or_else(|_| json!(block), |n| json!(format!("0x{n:x}")));
                 found(Client::new(&rpc.rpc)?.ask("kette_block", [id]).await?, "block", &block)?
             }
             Query::Tx { hash, rpc } => {
@@ -76,14 +82,18 @@ pub fn run(args: Query, json: bool) -> anyhow::Result<()> {
             Query::Account { address, rpc } => {
                 let client = Client::new(&rpc.rpc)?;
                 let latest = json!("latest");
-                let balance: U256 = client.ask("eth_getBalance", [json!(address), latest.clone()]).await?;
-                let nonce: U256 = client.ask("eth_getTransactionCount", [json!(address), latest.clone()]).await?;
-                let code: alloy_primitives::Bytes = client.ask("eth_getCode", [json!(address), latest]).await?;
+                let balance: U256 =
+                    client.ask("eth_getBalance", [json!(address), latest.clone()]).await?;
+                let nonce: U256 =
+                    client.ask("eth_getTransactionCount", [json!(address), latest.clone()]).await?;
+                let code: alloy_primitives::Bytes =
+                    client.ask("eth_getCode", [json!(address), latest]).await?;
                 json!({ "address": address, "balance": format_ether(balance), "wei": balance.to_string(), "nonce": nonce.to_string(), "codeBytes": code.len() })
             }
             Query::Balance { address, rpc } => {
                 let client = Client::new(&rpc.rpc)?;
-                let balance: U256 = client.ask("eth_getBalance", [json!(address), json!("latest")]).await?;
+                let balance: U256 =
+                    client.ask("eth_getBalance", [json!(address), json!("latest")]).await?;
                 json!({ "address": address, "balance": format_ether(balance), "wei": balance.to_string() })
             }
             Query::Supply { rpc } => Client::new(&rpc.rpc)?.ask("kette_supply", []).await?,

@@ -1,6 +1,11 @@
 //! `kette tx`: sign and send transactions.
 
-use crate::{cli::RpcArgs, client::Client, commands::{exit::Exit, keys, output}, presets};
+use crate::{
+    cli::RpcArgs,
+    client::Client,
+    commands::{exit::Exit, keys, output},
+    presets,
+};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, utils::parse_ether};
@@ -79,7 +84,8 @@ async fn send(args: SendArgs, json: bool) -> anyhow::Result<()> {
     let nonce = match args.nonce {
         Some(nonce) => nonce,
         None => {
-            let next: U256 = client.ask("eth_getTransactionCount", [json!(from), json!("pending")]).await?;
+            let next: U256 =
+                client.ask("eth_getTransactionCount", [json!(from), json!("pending")]).await?;
             next.to()
         }
     };

@@ -142,9 +142,13 @@ pub fn write_secret(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
 /// If the file cannot be read, is no key, or is readable by others.
 pub fn read_secret(path: &Path) -> anyhow::Result<[u8; 32]> {
     let shown = path.display();
-    let mode = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.permissions().mode();
+    let mode =
+        fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.permissions().mode();
     if mode & 0o077 != 0 {
-        bail!("the key file {shown} is readable by others (mode {:o}): run `chmod 600 {shown}`", mode & 0o777);
+        bail!(
+            "the key file {shown} is readable by others (mode {:o}): run `chmod 600 {shown}`",
+            mode & 0o777
+        );
     }
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     let mut secret = [0; 32];

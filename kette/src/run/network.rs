@@ -134,8 +134,12 @@ impl NetworkControl for Control {
         // Bytes are counted per session, not per kind.
         let all = kinds.entry("all".to_owned()).or_default();
         (all.bytes_in, all.bytes_out) = (stats.total.bytes_in, stats.total.bytes_out);
-        let rtts: Vec<f64> =
-            stats.peers.values().filter_map(|p| p.rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0).collect();
+        let rtts: Vec<f64> = stats
+            .peers
+            .values()
+            .filter_map(|p| p.rtt)
+            .map(|rtt| rtt.as_secs_f64() * 1_000.0)
+            .collect();
         let rtt_ms = (!rtts.is_empty()).then(|| rtts.iter().sum::<f64>() / rtts.len() as f64);
         Traffic { kinds, rtt_ms }
     }

@@ -11,10 +11,7 @@ use anyhow::Context as _;
 use kette_node::{Event, Node, peers};
 use kette_rpc::handle::NodeHandle;
 use kette_store::{Store, StoreOptions};
-use kette_types::{
-    Address, ChainSpec, PeerAddress, PeerId, Transport,
-    spec::NetworkKind,
-};
+use kette_types::{Address, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
 use std::{
     collections::BTreeSet,
     collections::HashMap,
@@ -107,8 +104,13 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         archive: settings.archive,
     };
     let started = std::time::Instant::now();
-    let node =
-        Node::restore(settings.spec.clone(), config, Arc::new(reader.clone()), clock.now(), restored)?;
+    let node = Node::restore(
+        settings.spec.clone(),
+        config,
+        Arc::new(reader.clone()),
+        clock.now(),
+        restored,
+    )?;
     let head = node.tree().head();
     tracing::info!(
         height = head.number,
@@ -121,8 +123,11 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
     let (events_sender, _) = broadcast::channel(EVENTS_MAX);
     let (questions_sender, questions) = mpsc::channel(QUESTIONS_MAX);
     let (done_sender, done) = mpsc::unbounded_channel();
-    let handle =
-        NodeHandle { view: view_reader, questions: questions_sender, events: events_sender.clone() };
+    let handle = NodeHandle {
+        view: view_reader,
+        questions: questions_sender,
+        events: events_sender.clone(),
+    };
     let rpc = match settings.rpc {
         None => None,
         Some(listen) => {
@@ -134,7 +139,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 network: Arc::new(super::network::Control::new(network.clone())),
             };
             let (address, server) =
-                kette_rpc::serve(kette_rpc::Config::new(listen), sources).await?;
+                kette_rpc::serve(rpc_config(&settings, listen), sources).await?;
             tracing::info!(%address, "serving JSON-RPC over HTTP and WebSocket");
             Some(server)
         }
@@ -176,6 +181,15 @@ fn network_config(
         public: kind == NetworkKind::Public,
         sessions_max: settings.max_peers,
         ..kette_network::Config::new(secret, vec![settings.p2p], genesis.hash())
+    }
+}
+
+fn rpc_config(settings: &Settings, listen: SocketAddr) -> kette_rpc::Config {
+    kette_rpc::Config {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: env!("KETTE_COMMIT").to_owned(),
+        peers_expected: !settings.peers.is_empty(),
+        ..kette_rpc::Config::new(listen)
     }
 }
 

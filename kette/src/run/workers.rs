@@ -85,9 +85,8 @@ impl Workers {
         let threads = job.threads.max(1);
         for index in 0..threads {
             let (job, stop, done) = (job.clone(), stop.clone(), self.done.clone());
-            let spawned = std::thread::Builder::new()
-                .name(format!("miner-{index}"))
-                .spawn(move || {
+            let spawned =
+                std::thread::Builder::new().name(format!("miner-{index}")).spawn(move || {
                     if let Some(nonce) = search(&job, index, &stop) {
                         stop.set();
                         let _ = done.send((id, JobResult::Nonce(nonce)));

@@ -143,7 +143,10 @@ impl NetworkFile {
         for group in &file.group {
             let regions = group.regions.len();
             if regions > 1 && regions != group.names.len() {
-                bail!("a group has {} names and {regions} regions: one each, or one for all", group.names.len());
+                bail!(
+                    "a group has {} names and {regions} regions: one each, or one for all",
+                    group.names.len()
+                );
             }
             if group.tier == 0 {
                 bail!("tier = 0: tiers count from 1");

@@ -131,7 +131,9 @@ fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Re
         (None, Some(port)) => Plan::new(file, Some(port)).or_else(|_| Plan::new(file, None))?,
         (wanted, _) => Plan::new(file, wanted)?,
     };
-    if wish.base_port.is_none() && plan.nodes.first().is_some_and(|n| n.p2p != file.network.base_port) {
+    if wish.base_port.is_none()
+        && plan.nodes.first().is_some_and(|n| n.p2p != file.network.base_port)
+    {
         eprintln!(
             "ports from {} are in use: this network takes ports from {}",
             file.network.base_port, plan.nodes[0].p2p

@@ -106,9 +106,8 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
     let components = components(&running, &links);
     let peer_counts: Vec<usize> =
         running.iter().map(|(_, a)| a["peers"].as_array().map_or(0, Vec::len)).collect();
-    let counter = |name: &str| -> u64 {
-        running.iter().map(|(_, a)| number(&a["counters"][name])).sum()
-    };
+    let counter =
+        |name: &str| -> u64 { running.iter().map(|(_, a)| number(&a["counters"][name])).sum() };
     let (attempted, handshakes) = (counter("handshakesAttempted"), counter("handshakesCompleted"));
     let health = Health {
         nodes: manifest.nodes.len(),
@@ -180,10 +179,7 @@ fn links(running: &[(&ManifestNode, &Value)]) -> BTreeSet<(String, String)> {
     links
 }
 
-fn components(
-    running: &[(&ManifestNode, &Value)],
-    links: &BTreeSet<(String, String)>,
-) -> usize {
+fn components(running: &[(&ManifestNode, &Value)], links: &BTreeSet<(String, String)>) -> usize {
     let mut group: BTreeMap<&str, usize> =
         running.iter().enumerate().map(|(i, (node, _))| (node.peer_id.as_str(), i)).collect();
     for (a, b) in links {

@@ -71,11 +71,8 @@ impl Bodies {
     }
 
     pub(super) fn peer_gone(&mut self, peer: PeerId) {
-        let ids: Vec<u64> = self
-            .requests
-            .range((peer, 0)..=(peer, u64::MAX))
-            .map(|((_, id), _)| *id)
-            .collect();
+        let ids: Vec<u64> =
+            self.requests.range((peer, 0)..=(peer, u64::MAX)).map(|((_, id), _)| *id).collect();
         for id in ids {
             self.answered(peer, id);
         }

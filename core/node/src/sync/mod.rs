@@ -102,10 +102,10 @@ impl Sync {
 
     /// Notes what a peer claims, at the hello and with each status.
     pub fn claimed(&mut self, peer: PeerId, number: u64, weight: U256) {
-        let entry = self.peers.entry(peer).or_insert_with(|| Peer {
-            window: BODIES_WINDOW_START,
-            ..Peer::default()
-        });
+        let entry = self
+            .peers
+            .entry(peer)
+            .or_insert_with(|| Peer { window: BODIES_WINDOW_START, ..Peer::default() });
         if weight > entry.weight {
             entry.pause_until = None;
         }
@@ -318,7 +318,8 @@ impl Sync {
             .max_by_key(|(id, p)| (p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
-        let mut hashes: Vec<B256> = self.headers.best().map(|b| b.header.hash()).into_iter().collect();
+        let mut hashes: Vec<B256> =
+            self.headers.best().map(|b| b.header.hash()).into_iter().collect();
         hashes.extend(locator());
         hashes.truncate(limits::LOCATOR_MAX);
         let request = self.next_id;
@@ -352,11 +353,15 @@ impl Sync {
         let mut order: Vec<PeerId> = self
             .peers
             .iter()
-            .filter(|(id, p)| p.pause_until.is_none() && self.bodies.in_flight(**id) < REQUESTS_PER_PEER)
+            .filter(|(id, p)| {
+                p.pause_until.is_none() && self.bodies.in_flight(**id) < REQUESTS_PER_PEER
+            })
             .filter(|(_, p)| p.weight > ours.weight)
             .map(|(id, _)| *id)
             .collect();
-        order.sort_by_key(|id| (self.bodies.in_flight(*id), std::cmp::Reverse(self.peers[id].weight)));
+        order.sort_by_key(|id| {
+            (self.bodies.in_flight(*id), std::cmp::Reverse(self.peers[id].weight))
+        });
         let mut rest = wanted.as_slice();
         for id in order {
             let window = self.peers[&id].window;
@@ -378,9 +383,10 @@ impl Sync {
 
     /// Returns when [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let peers = self.peers.values().flat_map(|peer| {
-            [peer.headers.as_ref().map(|request| request.due), peer.pause_until]
-        });
+        let peers = self
+            .peers
+            .values()
+            .flat_map(|peer| [peer.headers.as_ref().map(|request| request.due), peer.pause_until]);
         crate::io::earliest(peers.chain([self.bodies.deadline()]))
     }
 

@@ -6,7 +6,7 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use kette_chain::ExecutedBlock;
 use kette_consensus::{
-    MineJob,
+    job::MineJob,
     pow::{difficulty, seal},
 };
 use kette_ledger::{Attributes, Rules, State, StateCommit};

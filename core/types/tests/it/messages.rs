@@ -49,7 +49,11 @@ fn hello() -> Hello {
 
 fn one_of_each() -> Vec<Message> {
     let hash = B256::repeat_byte(5);
-    let body = Body { transactions: transactions(), withdrawals: Some(Default::default()), ..Body::default() };
+    let body = Body {
+        transactions: transactions(),
+        withdrawals: Some(Default::default()),
+        ..Body::default()
+    };
     let peer: PeerAddress = "[::1]:9/quic".parse::<PeerAddress>().unwrap().with_peer(PeerId(hash));
     vec![
         Message::Hello(Box::new(hello())),
@@ -58,7 +62,10 @@ fn one_of_each() -> Vec<Message> {
         Message::Status(ChainStatus::default()),
         Message::Goodbye(DisconnectReason::WrongGenesis),
         Message::Engine(Bytes::from_static(&[1, 2, 3])),
-        Message::NewBlock(Box::new(CompactBlock { header: header(1), short_ids: vec![0, 1 << 47] })),
+        Message::NewBlock(Box::new(CompactBlock {
+            header: header(1),
+            short_ids: vec![0, 1 << 47],
+        })),
         Message::GetBlockTransactions { block: hash, indexes: vec![0, 7] },
         Message::BlockTransactions { block: hash, transactions: transactions() },
         Message::NewTransactions(vec![hash]),
@@ -77,7 +84,12 @@ fn one_of_each() -> Vec<Message> {
 fn every_message_comes_back_as_it_was_sent() {
     for message in one_of_each() {
         let bytes = message.encode();
-        assert_eq!(Message::decode(message.lane(), &bytes), Ok(message.clone()), "{}", message.name());
+        assert_eq!(
+            Message::decode(message.lane(), &bytes),
+            Ok(message.clone()),
+            "{}",
+            message.name()
+        );
     }
 }
 

@@ -5,7 +5,9 @@ use kette_types::{DisconnectReason, PeerAddress, PeerId, Transport};
 #[test]
 fn addresses_come_back_as_written() {
     let id = "07".repeat(32);
-    for text in ["127.0.0.1:20000", "[::1]:20000", "10.0.0.1:1/quic", &format!("{id}@127.0.0.1:20000")] {
+    for text in
+        ["127.0.0.1:20000", "[::1]:20000", "10.0.0.1:1/quic", &format!("{id}@127.0.0.1:20000")]
+    {
         let address: PeerAddress = text.parse().unwrap();
         assert_eq!(address.to_string(), text);
         let json = serde_json::to_string(&address).unwrap();

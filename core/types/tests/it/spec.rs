@@ -1,6 +1,9 @@
 //! Genesis files: what is read, and what is refused with a reason.
 
-use kette_types::{ChainSpec, EngineSpec, SpecError, U256, spec::{BaseFee, Retarget}};
+use kette_types::{
+    ChainSpec, EngineSpec, SpecError, U256,
+    spec::{BaseFee, Retarget},
+};
 use serde_json::{Value, json};
 
 fn genesis() -> Value {
@@ -49,8 +52,16 @@ fn refuses_what_would_break_the_chain() {
         (&format!("{pow}/halfLife"), json!(0), "halfLife"),
         (&format!("{pow}/pauseLimit"), json!(60), "pauseLimit"),
         (&format!("{pow}/anchorDifficulty"), json!("0x0"), "difficultyMin"),
-        ("/config/kette/reward", json!({"policy": "halving", "initial": "0x1", "interval": 0, "halvings": 1}), "interval"),
-        ("/config/kette/reward", json!({"policy": "log", "argument": {"value": 0}, "unit": "0x1"}), "argument"),
+        (
+            "/config/kette/reward",
+            json!({"policy": "halving", "initial": "0x1", "interval": 0, "halvings": 1}),
+            "interval",
+        ),
+        (
+            "/config/kette/reward",
+            json!({"policy": "log", "argument": {"value": 0}, "unit": "0x1"}),
+            "argument",
+        ),
     ];
     for (path, bad, named) in cases {
         let mut value = genesis();

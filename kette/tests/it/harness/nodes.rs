@@ -6,7 +6,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     path::{Path, PathBuf},
     process::{Child, ExitStatus},
     time::{Duration, Instant},
@@ -68,7 +68,7 @@ impl Node {
             .args(["--p2p", &self.p2p.to_string(), "--rpc-listen", &self.rpc.0.to_string()])
             .args(&self.args)
             .envs(self.envs.iter().map(|(name, value)| (name, value)))
-            .stdout(File::from(log.try_clone().expect("a second handle").into()))
+            .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
             .expect("the program starts");
