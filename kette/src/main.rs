@@ -1,5 +1,10 @@
 //! `kette`: a real multi-node blockchain network in one binary.
 
+#![allow(
+    unreachable_pub,
+    reason = "a binary exports nothing: `pub` says what a module offers to others"
+)]
+
 mod cli;
 mod client;
 mod commands;

@@ -2,11 +2,11 @@
 
 use std::{
     fs::OpenOptions,
-    io::{IsTerminal as _, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// How log lines look.
 #[derive(
@@ -29,86 +29,111 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error or to a file. `node` is put into every JSON line.
+/// What is logged without `RUST_LOG`.
+const DEFAULT_FILTER: &str = "info,libp2p=error,jsonrpsee=warn,quinn=error";
+
+/// Starts logging to standard error or to a file. `node` stands in every JSON line, so that the logs of
+/// many nodes can be merged.
 ///
 /// # Errors
 /// If the file cannot be opened.
 pub fn start(format: LogFormat, file: Option<&Path>, node: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,libp2p=warn,jsonrpsee=warn,quinn=warn"));
-    let layer = match file {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let (writer, colour): (Box<dyn Write + Send>, bool) = match file {
         Some(path) => {
             let file =
                 OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
                     anyhow::anyhow!("cannot open the log file {}: {error}", path.display())
                 })?;
-            boxed(format, Mutex::new(file), false, node)
+            (Box::new(file), false)
         }
-        None => {
-            let colour = std::io::stderr().is_terminal();
-            boxed(format, std::io::stderr, colour, node)
-        }
+        None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
-    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
-    Ok(())
+    let prefix = match format {
+        LogFormat::Text => String::new(),
+        LogFormat::Json => format!("{{\"node\":{},", serde_json::to_string(node)?),
+    };
+    let lines = Lines { prefix, writer: Mutex::new(writer) };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
+    let started = match format {
+        LogFormat::Text => builder.with_ansi(colour).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }
 
-fn boxed<W>(
-    format: LogFormat,
-    writer: W,
-    colour: bool,
-    node: &str,
-) -> Box<
-    dyn tracing_subscriber::Layer<
-            tracing_subscriber::layer::Layered<EnvFilter, tracing_subscriber::Registry>,
-        > + Send
-        + Sync,
->
-where
-    W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
-{
-    match format {
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(colour).boxed(),
-        LogFormat::Json => {
-            // A JSON string is quoted and escaped by `Value`'s own printing.
-            let opening = format!("{{\"node\":{},", serde_json::Value::from(node));
-            let writer = Named { writer, opening: opening.into() };
-            fmt::layer().json().flatten_event(true).with_writer(writer).boxed()
-        }
+/// Writes whole lines; a prefix takes the place of the opening brace.
+struct Lines {
+    prefix: String,
+    writer: Mutex<Box<dyn Write + Send>>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+    fn make_writer(&'a self) -> Line<'a> {
+        // A thread that panicked while writing left at worst half a line.
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Line { prefix: &self.prefix, writer }
     }
 }
 
-/// Opens every JSON line with the node's name, so that merged logs stay attributable. (A span would have to
-/// be entered on every thread.)
-struct Named<W> {
-    writer: W,
-    opening: Arc<str>,
+struct Line<'a> {
+    prefix: &'a str,
+    writer: MutexGuard<'a, Box<dyn Write + Send>>,
 }
 
-/// Where one line goes.
-struct NamedLine<W> {
-    writer: W,
-    opening: Arc<str>,
-}
-
-impl<'a, W: fmt::MakeWriter<'a>> fmt::MakeWriter<'a> for Named<W> {
-    type Writer = NamedLine<W::Writer>;
-    fn make_writer(&'a self) -> Self::Writer {
-        NamedLine { writer: self.writer.make_writer(), opening: self.opening.clone() }
-    }
-}
-
-impl<W: Write> Write for NamedLine<W> {
-    /// The subscriber writes each event as one line in one call.
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The formatter hands over one line with each call.
         match line.strip_prefix(b"{") {
-            Some(rest) => self.writer.write_all(&[self.opening.as_bytes(), rest].concat())?,
-            None => self.writer.write_all(line)?,
+            Some(rest) if !self.prefix.is_empty() => {
+                self.writer.write_all(&[self.prefix.as_bytes(), rest].concat())?;
+            }
+            _ => self.writer.write_all(line)?,
         }
         Ok(line.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_json_line_names_its_node() {
+        let sink = Shared::default();
+        let prefix = "{\"node\":\"node3\",".to_owned();
+        let lines = Lines { prefix, writer: Mutex::new(Box::new(sink.clone())) };
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(text = "two\nlines", "first");
+            tracing::warn!("second");
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let parsed: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(parsed.len(), 2);
+        assert!(parsed.iter().all(|line| line["node"] == "node3"));
+        assert_eq!(parsed[0]["text"], "two\nlines");
     }
 }

@@ -248,6 +248,14 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             }
         }
     }
+    if !status.safe {
+        return Err(Exit::Unsafe(format!(
+            "nodes disagree about final block {}: this must never happen; keep {} for analysis",
+            status.finalized,
+            directory.path().display()
+        ))
+        .into());
+    }
     if status.running == 0 {
         return Err(Exit::NotUp(format!(
             "no node of `{}` answers: `kette net up` starts it",

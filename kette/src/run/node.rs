@@ -162,7 +162,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         next_ticket: 0,
         crash: CrashPoint::from_env(),
     };
-    let result = driver.run().await;
+    let result = Box::pin(driver.run()).await;
     if let Some(server) = rpc {
         server.stop();
     }

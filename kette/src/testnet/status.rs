@@ -37,6 +37,8 @@ pub struct NetworkStatus {
     pub sessions: usize,
     /// Block hash, state root and weight are the same on all running nodes at `height`.
     pub hash_equal: bool,
+    /// All running nodes have the same block at `finalized`.
+    pub safe: bool,
     /// Highest number that all running nodes have.
     pub height: u64,
     /// Lowest final number of the running nodes.
@@ -102,6 +104,7 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
     let height = running.iter().map(|(_, a)| number(&a["height"])).min().unwrap_or(0);
     let finalized = running.iter().map(|(_, a)| number(&a["finalized"])).min().unwrap_or(0);
     let hash_equal = !running.is_empty() && same_at(&running, height).await;
+    let safe = hash_equal || same_at(&running, finalized).await;
     let links = links(&running);
     let components = components(&running, &links);
     let peer_counts: Vec<usize> =
@@ -117,7 +120,8 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
         errors: 0,
         diverged: false,
     };
-    let score = score::score(&health);
+    // Conflicting finality is the one thing that nothing makes up for.
+    let score = if safe { score::score(&health) } else { 0 };
     let list = manifest
         .nodes
         .iter()
@@ -134,6 +138,7 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
         components,
         sessions: links.len(),
         hash_equal,
+        safe,
         height,
         finalized,
         score,
@@ -143,7 +148,7 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 100.0 } else { (part * 10_000 / whole) as f64 / 100.0 }
+    (part * 10_000).checked_div(whole).map_or(100.0, |hundredths| hundredths as f64 / 100.0)
 }
 
 async fn ask_node(node: &ManifestNode) -> Option<Value> {

@@ -11,8 +11,18 @@ use serde_json::{Value, json};
 
 /// Every field of `kette net status --json`.
 const FIELDS: [&str; 12] = [
-    "nodes", "running", "connected", "handshakes", "handshake_success", "components", "hash_equal",
-    "height", "finalized", "score", "band", "list",
+    "nodes",
+    "running",
+    "connected",
+    "handshakes",
+    "handshake_success",
+    "components",
+    "hash_equal",
+    "height",
+    "finalized",
+    "score",
+    "band",
+    "list",
 ];
 
 fn is_whole(status: &Value, nodes: u64) -> bool {
@@ -86,8 +96,9 @@ fn first_dials_go_to_the_tier_above(net: &Net) {
     for index in 1..10 {
         let line = net.command_line(index);
         let at = line.iter().position(|arg| arg == "--peers").expect("a node dials somebody");
-        let parents: Vec<usize> =
-            (0..10).filter(|i| line[at + 1].contains(&manifest["nodes"][i]["p2p"].to_string())).collect();
+        let parents: Vec<usize> = (0..10)
+            .filter(|i| line[at + 1].contains(&manifest["nodes"][i]["p2p"].to_string()))
+            .collect();
         assert_eq!(parents.len(), 1, "{line:?}");
         let tier = |node: usize| manifest["nodes"][node]["tier"].as_u64().expect("a tier");
         assert!(tier(parents[0]) < tier(index), "node {index} dials node {}", parents[0]);
@@ -96,7 +107,10 @@ fn first_dials_go_to_the_tier_above(net: &Net) {
         let log = net.log(name);
         let outbound = log.lines().find(|line| line.contains("\"direction\":\"Outbound\""));
         let port = format!(":{}\"", manifest["nodes"][parents[0]]["p2p"]);
-        assert!(outbound.is_some_and(|line| line.contains(&port)), "{name} first dialled {outbound:?}");
+        assert!(
+            outbound.is_some_and(|line| line.contains(&port)),
+            "{name} first dialled {outbound:?}"
+        );
         dialled[parents[0]] += 1;
     }
     assert_eq!(dialled[..4], [3, 3, 3, 0]);
@@ -121,9 +135,8 @@ fn databases_are_sound(net: &Net) {
     for name in net.names() {
         let path = net.database(&name);
         let home = net.home().join(&name);
-        let verified = kette(&[
-            "--json", "chain", "verify", "--home", text(&home), "--db", text(&path),
-        ]);
+        let verified =
+            kette(&["--json", "chain", "verify", "--home", text(&home), "--db", text(&path)]);
         assert_eq!(verified.json()["valid"], true, "{name}");
         assert!(seen.insert(std::fs::canonicalize(&path).expect("it exists")));
     }

@@ -46,8 +46,7 @@ fn a_killed_node_is_back_at_the_tip_in_seconds() {
 #[test]
 fn three_nodes_agree_over_quic_and_one_comes_back() {
     let ports = Ports::claim();
-    let (net, up) =
-        Net::of(&ports, &["q0", "q1", "q2"], &Chain::fixed(9_310, 300), "quic = true");
+    let (net, up) = Net::of(&ports, &["q0", "q1", "q2"], &Chain::fixed(9_310, 300), "quic = true");
     assert_eq!((&up["connected"], &up["components"]), (&json!(3), &json!(1)));
     let rpcs = net.rpcs();
     let quic = |peer: &serde_json::Value| {

@@ -196,7 +196,7 @@ impl World {
     pub(super) fn link(&mut self, a: usize, b: usize) {
         let target = address(b).with_peer(self.hosts[b].id);
         self.hosts[a].config.peers.configured.push(target);
-        self.command(a, Command::AddPeer(target));
+        self.command(a, Command::AddPeer(target)).unwrap();
     }
 
     /// Links each to the next.

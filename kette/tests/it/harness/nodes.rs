@@ -147,7 +147,8 @@ impl Node {
     pub fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has it");
+        let line =
+            status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has it");
         line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("KiB") * 1_024
     }
 

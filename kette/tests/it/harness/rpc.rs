@@ -40,7 +40,9 @@ impl Rpc {
 
     /// Fetches a page: status code and body.
     pub fn page(self, path: &str) -> io::Result<(u16, String)> {
-        self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"))
+        self.exchange(&format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        ))
     }
 
     fn exchange(self, request: &str) -> io::Result<(u16, String)> {

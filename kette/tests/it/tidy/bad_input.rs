@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 fn package(name: &str, folder: &str, dependencies: &[&str]) -> Package {
     let dependencies: Vec<Value> = dependencies.iter().map(|d| json!({ "name": d })).collect();
-    let manifest = format!("/there/{folder}/Cargo.toml");
+    let manifest = format!("/core/there/{folder}/Cargo.toml");
     let package = json!({ "name": name, "manifest_path": manifest, "dependencies": dependencies });
-    packages(&json!({ "packages": [package] })).remove(0)
+    packages(&json!({ "workspace_root": "/core/there", "packages": [package] })).remove(0)
 }
 
 #[test]

@@ -13,11 +13,12 @@ pub(super) struct Package {
 pub(super) fn packages(metadata: &Value) -> Vec<Package> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let root = text(&metadata["workspace_root"]);
     list(&metadata["packages"])
         .iter()
         .map(|package| Package {
             name: text(&package["name"]),
-            manifest: text(&package["manifest_path"]),
+            manifest: text(&package["manifest_path"]).replacen(&root, "", 1),
             dependencies: list(&package["dependencies"]).iter().map(|d| text(&d["name"])).collect(),
         })
         .collect()
@@ -54,7 +55,7 @@ pub(super) fn wrong_owners(packages: &[Package]) -> Vec<String> {
 }
 
 pub(super) fn impure_dependencies(packages: &[Package]) -> Vec<String> {
-    let core = packages.iter().filter(|package| package.manifest.contains("/core/"));
+    let core = packages.iter().filter(|package| package.manifest.starts_with("/core/"));
     core.flat_map(|package| {
         let found = IMPURE.iter().filter(|library| package.dependencies.contains(**library));
         found.map(|library| format!("{} depends on {library}", package.name))

@@ -28,7 +28,7 @@ pub(super) fn is_text(path: &str) -> bool {
 pub(super) fn is_layer_code(path: &str) -> bool {
     let layer = path.starts_with("core/") || path.starts_with("io/");
     let apart =
-        path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("/examples/");
+        path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/examples/");
     layer && is_rust(path) && !apart
 }
 

@@ -65,6 +65,17 @@ describe("a development chain", function () {
     assert.equal(await coin.marker(), 3n);
   });
 
+  it("goes back over many blocks", async function () {
+    const before = await ethers.provider.getBlock("latest");
+    const id = await ask("evm_snapshot");
+    await ask("hardhat_mine", "0x64");
+    assert.equal(await height(), before.number + 100);
+    assert.equal(await ask("evm_revert", id), true);
+    assert.equal((await ethers.provider.getBlock("latest")).hash, before.hash);
+    await ask("evm_mine");
+    assert.equal(await height(), before.number + 1);
+  });
+
   it("holds transactions back without automatic mining", async function () {
     const [owner] = await ethers.getSigners();
     const receiver = ethers.Wallet.createRandom().address;
