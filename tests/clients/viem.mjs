@@ -86,7 +86,8 @@ async function deploy() {
 /** Transfers while a filter, a polled watch and subscriptions listen; each one must deliver. */
 async function transferAndListen(address, to) {
   const event = { address, abi, eventName: "Transfer", args: { to } };
-  const filter = await client.createContractEventFilter({ ...event, strict: true });
+  // Without a first block, getFilterLogs would look at the newest block only, as geth does.
+  const filter = await client.createContractEventFilter({ ...event, strict: true, fromBlock: 0n });
   const blocks = await client.createBlockFilter();
   const overSocket = collector();
   const overHttp = collector();

@@ -226,7 +226,8 @@ impl BlockTree {
         if floor <= self.horizon() {
             return Vec::new();
         }
-        self.canonical = self.canonical.split_off(&floor);
+        let kept = self.canonical.split_off(&floor);
+        let below = std::mem::replace(&mut self.canonical, kept);
         let mut dead = Vec::new();
         // Parents come before children when sorted by number, so one pass finds every orphaned branch.
         let mut by_number: Vec<_> =
@@ -239,15 +240,12 @@ impl BlockTree {
                 continue;
             }
             self.nodes.remove(&hash);
-            dead.push((number, hash));
+            // The store may not know the newest switch yet, so the tree itself tells what is canonical.
+            if below.get(&number) != Some(&hash) {
+                dead.push(hash);
+            }
         }
-        let reader = &self.reader;
-        dead.into_iter()
-            .filter(|(number, hash)| {
-                !matches!(reader.canonical(*number), Ok(Some(canonical)) if canonical == *hash)
-            })
-            .map(|(_, hash)| hash)
-            .collect()
+        dead
     }
 
     /// Removes all blocks above the head, on whatever branch (development chains: undo). Returns them.

@@ -9,7 +9,7 @@ use crate::{
     outbox::Outbox,
 };
 use kette_chain::{ExecutedBlock, Record};
-use kette_consensus::{Job, SealError};
+use kette_consensus::{Job, SealError, pow::Violation};
 use kette_ledger::{BlockError, BlockHashes, ReadError, State};
 use kette_types::{
     Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256, block::body_matches,
@@ -172,6 +172,9 @@ impl Importer {
 pub(crate) enum HeaderVerdict {
     #[error("{0}")]
     Invalid(String),
+    /// The hash does not cover the seal, so the block itself may be good with another one.
+    #[error("{0}")]
+    InvalidSeal(String),
     #[error("not yet, at {0}")]
     Future(Time),
     #[error("parent is not known")]
@@ -204,6 +207,9 @@ impl Node {
             Err(SealError::Future(at)) => Err(HeaderVerdict::Future(at)),
             Err(SealError::UnknownAncestor(_)) => Err(HeaderVerdict::UnknownParent),
             Err(SealError::Read(error)) => Err(error.into()),
+            Err(error @ SealError::Pow(Violation::SealNotEmpty { .. })) => {
+                Err(HeaderVerdict::InvalidSeal(error.to_string()))
+            }
             Err(error) => Err(HeaderVerdict::Invalid(error.to_string())),
         }
     }
@@ -224,8 +230,10 @@ impl Node {
             return;
         }
         let checked = match self.sync.pending(hash) {
-            Some(pending) => Ok((pending.weight, pending.total_weight)),
-            None => self.check_header(now, &block.header),
+            Some(pending) if pending.header == block.header => {
+                Ok((pending.weight, pending.total_weight))
+            }
+            _ => self.check_header(now, &block.header),
         };
         match checked {
             Ok((weight, total_weight)) => {
@@ -233,6 +241,9 @@ impl Node {
             }
             Err(HeaderVerdict::Invalid(reason)) => {
                 self.reject(now, hash, reason, source, out);
+            }
+            Err(HeaderVerdict::InvalidSeal(reason)) => {
+                self.blame(now, source, Fault::InvalidHeader(reason), out);
             }
             Err(HeaderVerdict::Future(at)) => {
                 let expires = now + ORPHAN_EXPIRY;
@@ -262,7 +273,7 @@ impl Node {
         if self.importer.staged.len() >= STAGED_MAX
             || self.importer.bytes + bytes > STAGED_BYTES_MAX
         {
-            self.sync.body_refused(block.hash(), PeerId::default());
+            self.sync.body_dropped(block.hash());
             return;
         }
         let senders: Vec<Option<Address>> =
@@ -349,7 +360,7 @@ impl Node {
                 self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
             }
             Err(error) => {
-                self.sync.body_refused(hash, PeerId::default());
+                self.sync.body_dropped(hash);
                 self.alarm(format!("block {hash} could not be executed: {error}"), out);
                 let failed = CommandError::Failed(error.to_string());
                 self.answer(source, Err(failed), out);
@@ -437,6 +448,9 @@ impl Node {
         self.tree.insert(block.clone());
         self.recent.insert(hash, block.clone());
         self.counters.blocks_imported += 1;
+        if self.sync.pending(hash).is_some() {
+            self.moved_at = now;
+        }
         self.sync.attached(hash);
         self.relay.finished(hash);
         out.record(Record::Block(block.clone()));

@@ -3,17 +3,21 @@
 use crate::{Node, outbox::Outbox};
 use kette_chain::ExecutedBlock;
 use kette_ledger::{NodeReader, State};
+use kette_types::Address;
 use std::sync::Arc;
 
 impl Node {
     /// Lets go of loaded states after a checkpoint of them was written. Blocks above the checkpoint share
     /// its nodes, so they are executed again on the unloaded state.
     ///
-    /// Runs at the beginning of a turn: by then the host performed the write.
+    /// Waits until the checkpoint can be read back: a host may take several inputs before it writes.
     pub(crate) fn unload_states(&mut self, out: &mut Outbox) {
-        if !std::mem::take(&mut self.unload_due) {
+        if !self.unload_due
+            || self.stored_state(self.checkpoint.state.root()).account(Address::ZERO).is_err()
+        {
             return;
         }
+        self.unload_due = false;
         let checkpoint = self.checkpoint.hash;
         self.checkpoint.state = self.checkpoint.state.unload();
         for block in self.tree.held() {

@@ -89,6 +89,8 @@ pub struct Node {
     /// Transactions of clients written as pending, to be taken off when they are in a block.
     pub(crate) journaled: BTreeSet<B256>,
     pub(crate) was_syncing: bool,
+    /// When sync began or last brought a block.
+    pub(crate) moved_at: Time,
     /// The states in memory grew large and a checkpoint of them was ordered: let go of them next time.
     pub(crate) unload_due: bool,
 }
@@ -180,6 +182,7 @@ impl Node {
             status_due: None,
             journaled: BTreeSet::new(),
             was_syncing: false,
+            moved_at: now,
             unload_due: false,
             spec,
             config,
@@ -218,7 +221,7 @@ impl Node {
         if let Some(head) = head {
             self.tree.set_head(head);
         }
-        if finalized.0 > self.checkpoint.number {
+        if finalized.0 > self.checkpoint.number && self.tree.is_canonical(finalized.1) {
             self.note_changed(finalized.0);
             self.tree.finalize(finalized.1);
         }
@@ -234,10 +237,10 @@ impl Node {
         let state = self.tree.head_block().state.clone();
         for (transaction, sender) in transactions.into_iter().zip(senders) {
             let Some(sender) = sender else { continue };
-            let hash = *transaction.tx_hash();
+            self.journaled.insert(*transaction.tx_hash());
             let recovered = Recovered::new_unchecked(transaction, sender);
-            if self.mempool.add(now, recovered, Origin::Local, &state, &head).is_ok() {
-                self.journaled.insert(hash);
+            if let Err(reason) = self.mempool.add(now, recovered, Origin::Local, &state, &head) {
+                tracing::debug!(%reason, "a stored transaction is no longer pending");
             }
         }
     }
@@ -251,6 +254,14 @@ impl Node {
         match input {
             Input::Start => {
                 self.started_at = now;
+                let pool = &self.mempool;
+                let (kept, done) =
+                    self.journaled.iter().copied().partition(|hash| pool.contains(*hash));
+                self.journaled = kept;
+                let done: BTreeSet<B256> = done;
+                if !done.is_empty() {
+                    out.record(Record::PendingDone(done.into_iter().collect()));
+                }
                 self.peers.start(now, out.orders());
             }
             Input::Connected { peer, address, direction } => {
@@ -283,9 +294,7 @@ impl Node {
     }
 
     fn tick(&mut self, now: Time, out: &mut Outbox) {
-        for peer in self.peers.take_gone() {
-            self.forget_peer(now, peer);
-        }
+        self.forget_gone(now);
         self.import_some(now, out);
         if self.peers.deadline().is_some_and(|due| due <= now) {
             self.peers.tick(now, out.orders());
@@ -302,7 +311,9 @@ impl Node {
             let faults = self.inventory.tick(now, out.orders());
             self.faults(now, faults, out);
         }
+        self.forget_gone(now);
         self.tick_blocks(now, out);
+        self.forget_gone(now);
         if self.status_due.is_some_and(|due| due <= now) {
             self.status_due = None;
             let peers: Vec<PeerId> = self.peers.ready().collect();
@@ -325,7 +336,7 @@ impl Node {
 
     /// Returns when [`Input::Tick`] is due; the last `now` if work is left over.
     pub fn deadline(&self) -> Option<Time> {
-        if self.importer.has_work() {
+        if self.importer.has_work() || self.sync_due {
             return Some(self.now);
         }
         let engine = if self.engine_started {
@@ -383,7 +394,8 @@ impl Node {
     }
 
     pub(crate) fn ours(&self) -> Ours {
-        Ours { number: self.tree.head().number, weight: self.tree.head_weight() }
+        let head = self.tree.head();
+        Ours { number: head.number, weight: self.tree.head_weight(), hash: head.hash() }
     }
 
     pub(crate) fn head_info(&self) -> HeadInfo {
@@ -421,11 +433,14 @@ impl Node {
         }
     }
 
-    fn forget_peer(&mut self, now: Time, peer: PeerId) {
-        self.inventory.disconnected(now, peer);
-        self.sync.disconnected(peer);
-        self.relay.disconnected(now, peer);
-        self.sync_due = true;
+    /// Forgets peers whose sessions ended; what they were asked for is asked elsewhere.
+    fn forget_gone(&mut self, now: Time) {
+        for peer in self.peers.take_gone() {
+            self.inventory.disconnected(now, peer);
+            self.sync.disconnected(peer);
+            self.relay.disconnected(now, peer);
+            self.sync_due = true;
+        }
     }
 
     pub(crate) fn alarm(&mut self, text: String, out: &mut Outbox) {
@@ -435,6 +450,13 @@ impl Node {
         }
         self.alarms.push(text.clone());
         out.order(Output::Event(Event::Alarm(text)));
+    }
+
+    /// Raises an alarm that may have many causes a second.
+    pub(crate) fn alarm_once(&mut self, text: String, out: &mut Outbox) {
+        if !self.alarms.contains(&text) {
+            self.alarm(text, out);
+        }
     }
 
     pub(crate) fn tell_status_soon(&mut self, now: Time) {

@@ -51,6 +51,8 @@ impl Templates {
                 && h.receipts_root == header.receipts_root
                 && h.timestamp == header.timestamp
                 && h.beneficiary == header.beneficiary
+                && h.difficulty == header.difficulty
+                && h.mix_hash == header.mix_hash
         };
         let index = self.built.iter().position(same)?;
         self.built.remove(index)
@@ -126,10 +128,9 @@ impl Node {
         attributes: &Attributes,
         out: &mut Outbox,
     ) -> Option<Header> {
-        if self
-            .sync
-            .progress(self.ours())
-            .is_some_and(|(_, best)| best > self.tree.head().number + 2)
+        let behind = self.tree.head().number + ANNOUNCE_WITHIN;
+        if self.sync.progress(self.ours()).is_some_and(|(_, best)| best > behind)
+            && self.now < self.moved_at + STALLED_AFTER
         {
             return None;
         }
@@ -476,5 +477,7 @@ const fn may_fit_later(error: &BlockError) -> bool {
 
 /// Bytes of transactions in a block that we build: leaves room for header and envelope in one frame.
 const BLOCK_BYTES_MAX: usize = limits::BODY_BYTES_MAX - 64 * 1024;
+/// A heavier branch whose blocks nobody hands out keeps a node from producing no longer than this.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// A head this far behind the best chain is not announced: peers have it.
 const ANNOUNCE_WITHIN: u64 = 2;

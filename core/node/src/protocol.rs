@@ -119,6 +119,11 @@ impl Node {
             }
             Err(HeaderVerdict::Future(_)) => {
                 tracing::debug!(%peer, %hash, "block from the future: fetched when its time has come");
+                self.sync.missing_parent(peer, compact.header.number, self.tree.head_weight());
+                self.sync_due = true;
+            }
+            Err(HeaderVerdict::InvalidSeal(reason)) => {
+                self.fault(now, peer, Fault::InvalidHeader(reason), out);
             }
             Err(HeaderVerdict::Invalid(reason)) => {
                 self.importer.mark_invalid(hash);
@@ -174,23 +179,33 @@ impl Node {
         };
         let mut new = 0;
         for header in headers {
-            if self.tree.contains(header.hash()) || self.sync.pending(header.hash()).is_some() {
+            if self.tree.contains(header.hash())
+                || self.sync.pending(header.hash()).is_some()
+                || self.is_canonical_below(&header)
+            {
                 continue;
             }
             match self.check_header(now, &header) {
                 Ok((weight, total)) => {
-                    new += usize::from(self.sync.header_accepted(header, weight, total, peer));
+                    if !self.sync.header_accepted(header, weight, total, peer) {
+                        // No room: the rest is asked for again when there is.
+                        break;
+                    }
+                    new += 1;
                 }
                 Err(HeaderVerdict::Future(_)) => break,
+                Err(HeaderVerdict::InvalidSeal(reason)) => {
+                    return self.fault(now, peer, Fault::InvalidHeader(reason), out);
+                }
                 Err(HeaderVerdict::Invalid(reason)) => {
                     self.importer.mark_invalid(header.hash());
                     self.fault(now, peer, Fault::InvalidHeader(reason), out);
                     return;
                 }
                 Err(HeaderVerdict::UnknownParent) => {
-                    let fault = if self.reader_has(header.parent_hash) {
-                        // It forks off below the horizon: no branch of ours may follow it.
-                        self.alarm(
+                    let fault = if self.forks_below(now, &header) {
+                        // No branch of ours may follow it.
+                        self.alarm_once(
                             format!(
                                 "peer {} follows a branch that forks below block {}: \
                                  deeper than the reorganization limit",
@@ -218,8 +233,17 @@ impl Node {
         out.order(Output::Event(self.progress_event()));
     }
 
-    fn reader_has(&self, hash: B256) -> bool {
-        self.reader.header(hash).ok().flatten().is_some()
+    /// Tells whether a header is of our own chain, below what the tree holds.
+    fn is_canonical_below(&self, header: &SealedHeader) -> bool {
+        header.number < self.tree.horizon()
+            && matches!(self.tree.canonical(header.number), Ok(Some(own)) if own == header.hash())
+    }
+
+    /// Tells whether a sealed header forks off below what the tree holds. The seal is looked at, so that an
+    /// operator is not called for nothing.
+    fn forks_below(&self, now: Time, header: &SealedHeader) -> bool {
+        let known = self.reader.header(header.parent_hash).is_ok_and(|parent| parent.is_some());
+        known && self.engine.check(now, header, &self.tree).is_ok()
     }
 
     fn bodies(&mut self, now: Time, peer: PeerId, id: u64, bodies: Vec<Body>, out: &mut Outbox) {
@@ -289,6 +313,9 @@ impl Node {
             let number = self.tree.head().number;
             out.order(Output::Event(Event::Synced { number }));
             self.tell_status_soon(now);
+        }
+        if syncing && !self.was_syncing {
+            self.moved_at = now;
         }
         self.was_syncing = syncing;
     }

@@ -28,7 +28,9 @@ pub fn serve(chain: &dyn ChainReader, request: &Message) -> Result<Option<Messag
             Some(Message::Bodies { id: *id, bodies })
         }
         Message::GetBlockTransactions { block, indexes } => {
-            let body = chain.body(*block)?.unwrap_or_default();
+            // Ascending, as the protocol says: so no answer is larger than the body.
+            let ascending = indexes.is_sorted_by(|a, b| a < b);
+            let body = if ascending { chain.body(*block)? } else { None }.unwrap_or_default();
             let picked: Option<Vec<_>> = indexes
                 .iter()
                 .map(|index| body.transactions.get(*index as usize).cloned())

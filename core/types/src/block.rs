@@ -4,6 +4,7 @@
 //! pow keeps its proof in the header itself and has an empty seal. The other engines commit to their
 //! seal through `extraData`; certificates sign the hash and stay outside of both.
 
+use crate::limits::SEAL_BYTES_MAX;
 use alloy_consensus::{BlockBody, EthereumTxEnvelope, TxEip4844, proofs};
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
@@ -78,7 +79,11 @@ impl Encodable for SealedHeader {
 
 impl Decodable for SealedHeader {
     fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
-        WireHeader::decode(buf).map(|wire| Self::new(wire.header, wire.seal))
+        let wire = WireHeader::decode(buf)?;
+        if wire.seal.len() > SEAL_BYTES_MAX {
+            return Err(alloy_rlp::Error::Custom("a seal has at most 16 KiB"));
+        }
+        Ok(Self::new(wire.header, wire.seal))
     }
 }
 

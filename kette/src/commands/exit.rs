@@ -21,6 +21,9 @@ pub enum Exit {
 
 /// Returns the code that an error ends the process with.
 pub fn code(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
     ExitCode::from(match error.downcast_ref::<Exit>() {
         Some(Exit::Failed(_)) => 1,
         Some(Exit::NotUp(_)) => 3,
@@ -32,5 +35,17 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
 
 /// Prints an error with its causes to standard error.
 pub fn report(error: &anyhow::Error) {
+    if is_broken_pipe(error) {
+        return;
+    }
     eprintln!("error: {error:#}");
+}
+
+/// Tells whether the reader of standard output went away (`kette peers | head`): that is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }

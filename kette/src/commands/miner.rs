@@ -43,7 +43,7 @@ pub fn run(args: MinerArgs, json: bool) -> anyhow::Result<()> {
         let mut found = 0;
         let mut start: u64 = rand::random();
         loop {
-            let work: Work = client.ask("kette_getWork", []).await?;
+            let work = work(&client).await?;
             let job = MineJob {
                 preimage: work.preimage,
                 target: work.target,
@@ -76,6 +76,24 @@ pub fn run(args: MinerArgs, json: bool) -> anyhow::Result<()> {
         }
     })
 }
+
+/// Asks for work. A node that does not mine is told to make templates for others, with no thread of its own.
+async fn work(client: &Client) -> anyhow::Result<Work> {
+    if let Ok(work) = client.ask("kette_getWork", []).await {
+        return Ok(work);
+    }
+    let _: Value = client.ask("kette_startMining", [json!(0)]).await?;
+    let deadline = Instant::now() + WORK_WITHIN;
+    loop {
+        match client.ask("kette_getWork", []).await {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(ASK_EVERY / 5).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// A node that was told to make templates has one within this time, also while it catches up.
+const WORK_WITHIN: Duration = Duration::from_secs(60);
 
 fn search(job: &MineJob, until: Instant) -> Option<u64> {
     let threads = job.threads.max(1);

@@ -62,6 +62,10 @@ impl Driver {
             for input in inputs {
                 let now = self.clock.now();
                 outputs.extend(self.node.handle(now, input));
+                // The core may read its blocks and states back: they are written before its next input.
+                if outputs.iter().any(writes_chain) {
+                    self.perform(std::mem::take(&mut outputs))?;
+                }
             }
             self.perform(outputs)?;
         }
@@ -145,6 +149,12 @@ impl Driver {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Tells whether an output writes what the core reads: not the journal of clients' transactions.
+fn writes_chain(output: &Output) -> bool {
+    let Output::Persist(records) = output else { return false };
+    !records.iter().all(|record| matches!(record, Record::Pending(_) | Record::PendingDone(_)))
 }
 
 /// Splits records from what follows them. Writing records earlier than ordered is always safe: nothing

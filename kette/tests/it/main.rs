@@ -2,7 +2,12 @@
 
 mod harness;
 
+mod crash;
+mod damage;
+mod join;
 mod network;
+mod pages;
+mod partition;
 mod restart;
 
 mod tidy;

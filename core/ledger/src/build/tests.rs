@@ -1,3 +1,5 @@
+//! Tests of building blocks.
+
 use super::*;
 use crate::testing::*;
 use alloy_consensus::{TxEip1559, TxEip4844};

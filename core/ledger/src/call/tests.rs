@@ -1,3 +1,5 @@
+//! Tests of simulated calls.
+
 use super::*;
 use crate::testing::{
     Chain, ETHER, GWEI, LOOP, MINER, MORTAL, REVERT, TOKEN, WITNESS, create, dynamic, init_code,

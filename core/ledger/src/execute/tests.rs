@@ -1,3 +1,5 @@
+//! Tests of execution.
+
 use super::*;
 use crate::testing::*;
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};

@@ -1,3 +1,5 @@
+//! Tests of block 0.
+
 use super::*;
 use crate::testing::{ETHER, spec as kette_spec, wei, who};
 use alloy_primitives::{address, b256, bytes};

@@ -1,3 +1,5 @@
+//! Tests of header rules.
+
 use super::*;
 use crate::testing::Chain;
 use alloy_primitives::{B64, U256};

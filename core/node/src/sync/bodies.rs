@@ -60,8 +60,11 @@ impl Bodies {
         self.staged.insert(hash);
     }
 
-    pub(super) fn refused(&mut self, hash: B256, peer: PeerId) {
+    pub(super) fn dropped(&mut self, hash: B256) {
         self.staged.remove(&hash);
+    }
+
+    pub(super) fn refused(&mut self, hash: B256, peer: PeerId) {
         self.refused.entry(hash).or_default().insert(peer);
     }
 

@@ -1,7 +1,10 @@
 //! Headers that were checked and wait for their bodies: a small tree above the block tree.
 
 use kette_types::{B256, PeerId, SealedHeader, U256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// A checked header without its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +24,8 @@ pub struct PendingHeader {
 pub(super) struct HeaderChain {
     headers: BTreeMap<B256, PendingHeader>,
     children: BTreeMap<B256, BTreeSet<B256>>,
-    /// (total weight, hash) for the heaviest tip.
-    order: BTreeSet<(U256, B256)>,
+    /// For the tip that fork choice would take: the heaviest, of equal ones that with the smaller hash.
+    order: BTreeSet<(U256, Reverse<B256>)>,
 }
 
 impl HeaderChain {
@@ -35,7 +38,7 @@ impl HeaderChain {
     }
 
     pub(super) fn best(&self) -> Option<&PendingHeader> {
-        self.order.last().map(|(_, hash)| &self.headers[hash])
+        self.order.last().map(|(_, Reverse(hash))| &self.headers[hash])
     }
 
     pub(super) fn insert(&mut self, pending: PendingHeader) -> bool {
@@ -44,14 +47,14 @@ impl HeaderChain {
             return false;
         }
         self.children.entry(pending.header.parent_hash).or_default().insert(hash);
-        self.order.insert((pending.total_weight, hash));
+        self.order.insert((pending.total_weight, Reverse(hash)));
         self.headers.insert(hash, pending);
         true
     }
 
     pub(super) fn remove(&mut self, hash: B256) {
         let Some(pending) = self.headers.remove(&hash) else { return };
-        self.order.remove(&(pending.total_weight, hash));
+        self.order.remove(&(pending.total_weight, Reverse(hash)));
         let parent = pending.header.parent_hash;
         if let Some(siblings) = self.children.get_mut(&parent) {
             siblings.remove(&hash);

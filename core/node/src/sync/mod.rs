@@ -15,7 +15,7 @@ pub use headers::PendingHeader;
 
 use crate::Output;
 use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Headers kept ahead of the executed chain.
 pub const HEADERS_AHEAD_MAX: usize = 8_192;
@@ -45,6 +45,8 @@ struct Peer {
     number: u64,
     headers: Option<HeaderRequest>,
     unbacked: u32,
+    /// Answers that were late, empty or brought nothing, since the last good one: others are asked first.
+    strikes: u32,
     pause_until: Option<Time>,
     /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
     window: usize,
@@ -86,6 +88,8 @@ pub struct Ours {
     pub number: u64,
     /// Weight of our head.
     pub weight: U256,
+    /// Hash of our head: of two equal weights the smaller hash wins.
+    pub hash: B256,
 }
 
 impl Sync {
@@ -143,6 +147,9 @@ impl Sync {
                 return HeadersAnswer::Fault(Fault::Unsolicited);
             }
         };
+        if headers.len() > limits::HEADERS_MAX {
+            return HeadersAnswer::Fault(Fault::WrongAnswer("more headers than asked for"));
+        }
         let linked = headers.windows(2).all(|pair| pair[1].parent_hash == pair[0].hash());
         if !linked {
             return HeadersAnswer::Fault(Fault::WrongAnswer("headers are not linked"));
@@ -150,6 +157,7 @@ impl Sync {
         if headers.is_empty() {
             // Its head may have changed since it claimed; more than a few times it is a lie.
             entry.unbacked += 1;
+            entry.strikes = entry.strikes.saturating_add(1);
             entry.pause_until = Some(now + UNBACKED_PAUSE);
             entry.weight = entry.weight.min(request.claimed);
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
@@ -178,6 +186,7 @@ impl Sync {
     pub fn headers_useless(&mut self, now: Time, peer: PeerId) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.pause_until = Some(now + UNBACKED_PAUSE);
+            entry.strikes = entry.strikes.saturating_add(1);
         }
     }
 
@@ -201,14 +210,19 @@ impl Sync {
         if bodies.len() > asked.len() {
             return Err(Fault::WrongAnswer("more bodies than asked for"));
         }
-        let empty = bodies.is_empty();
         if let Some(entry) = self.peers.get_mut(&peer) {
-            if empty {
+            if bodies.is_empty() {
                 // It does not have what it claimed: ask it again only later.
                 entry.pause_until = Some(now + UNBACKED_PAUSE);
                 entry.window = BODIES_WINDOW_MIN;
+                entry.strikes = entry.strikes.saturating_add(1);
+            } else if bodies.len() < asked.len() {
+                // Its blocks are large, or it is slow on purpose: ask for as many as it gives.
+                entry.window = bodies.len().max(BODIES_WINDOW_MIN);
+                entry.strikes = entry.strikes.saturating_add(1);
             } else {
                 entry.window = (entry.window * 2).min(limits::BODIES_MAX);
+                entry.strikes = 0;
             }
         }
         let mut arrived = Vec::with_capacity(bodies.len());
@@ -223,7 +237,15 @@ impl Sync {
 
     /// A body did not belong to its header: fetch it again, from another peer.
     pub fn body_refused(&mut self, hash: B256, peer: PeerId) {
-        self.bodies.refused(hash, peer);
+        self.bodies.dropped(hash);
+        if self.headers.get(hash).is_some() {
+            self.bodies.refused(hash, peer);
+        }
+    }
+
+    /// A body could not be kept or used now, for reasons of our own: fetch it again.
+    pub fn body_dropped(&mut self, hash: B256) {
+        self.bodies.dropped(hash);
     }
 
     /// A block joined the tree.
@@ -276,6 +298,7 @@ impl Sync {
         for (id, peer) in &mut self.peers {
             if peer.headers.as_ref().is_some_and(|request| request.due <= now) {
                 peer.headers = None;
+                peer.strikes = peer.strikes.saturating_add(1);
                 peer.pause_until = Some(now + HEADERS_TIMEOUT);
                 faults.push((*id, Fault::Timeout));
             }
@@ -286,6 +309,7 @@ impl Sync {
         for id in self.bodies.expire(now) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.window = (peer.window / 2).max(BODIES_WINDOW_MIN);
+                peer.strikes = peer.strikes.saturating_add(1);
                 peer.pause_until = Some(now + UNBACKED_PAUSE);
             }
             faults.push((id, Fault::Timeout));
@@ -315,7 +339,7 @@ impl Sync {
             .peers
             .iter()
             .filter(|(_, p)| p.headers.is_none() && p.pause_until.is_none() && p.weight > best)
-            .max_by_key(|(id, p)| (p.weight, **id))
+            .max_by_key(|(id, p)| (Reverse(p.strikes), p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
         let mut hashes: Vec<B256> =
@@ -340,7 +364,8 @@ impl Sync {
         out: &mut Vec<Output>,
     ) {
         let Some(best) = self.headers.best() else { return };
-        if best.total_weight <= ours.weight {
+        let (weight, tie) = (best.total_weight, best.total_weight == ours.weight);
+        if (weight, Reverse(best.header.hash())) <= (ours.weight, Reverse(ours.hash)) {
             return;
         }
         // The window counts from the tree: blocks that arrived early take their place in it.
@@ -356,11 +381,12 @@ impl Sync {
             .filter(|(id, p)| {
                 p.pause_until.is_none() && self.bodies.in_flight(**id) < REQUESTS_PER_PEER
             })
-            .filter(|(_, p)| p.weight > ours.weight)
+            .filter(|(_, p)| p.weight > ours.weight || (tie && p.weight == weight))
             .map(|(id, _)| *id)
             .collect();
         order.sort_by_key(|id| {
-            (self.bodies.in_flight(*id), std::cmp::Reverse(self.peers[id].weight))
+            let peer = &self.peers[id];
+            (peer.strikes, self.bodies.in_flight(*id), Reverse(peer.weight))
         });
         let mut rest = wanted.as_slice();
         for id in order {

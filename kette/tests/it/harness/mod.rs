@@ -82,6 +82,15 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// Holds that `kette --json miner` found so many blocks.
+    #[track_caller]
+    pub fn found(&self, blocks: usize) {
+        assert_eq!(self.code, 0, "{self:?}");
+        assert_eq!(self.out.matches("\"found\"").count(), blocks, "{self:?}");
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {

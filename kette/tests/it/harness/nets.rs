@@ -27,6 +27,15 @@ impl Net {
         (net, up)
     }
 
+    /// Brings up what a network file says.
+    pub fn from_text(file: &str) -> (Self, Value) {
+        let net = Self::empty();
+        let path = net.dir.path().join("net.toml");
+        std::fs::write(&path, file).expect("a network file is written");
+        let up = net.run("up", &["--file", text(&path)]).json();
+        (net, up)
+    }
+
     /// Brings up `names.len()` miners of 200 hashes per second each on `chain`.
     pub fn of(ports: &Ports, names: &[&str], chain: &Chain, more: &str) -> (Self, Value) {
         let net = Self::empty();

@@ -159,6 +159,13 @@ impl Node {
     }
 }
 
+/// Tells whether a process runs; one that ended and was not yet taken note of does not.
+pub fn is_running(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -54,9 +54,9 @@ pub(super) fn skipped(rest: &str, before: Option<char>) -> usize {
     if rest.starts_with("/*") {
         return until(2, "*/");
     }
-    if rest.starts_with('"') {
+    if let Some(inside) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let end = rest[1..].find(|c| {
+        let end = inside.find(|c| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends
