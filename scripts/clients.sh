@@ -34,9 +34,11 @@ if ! fresh node_modules/.installed-from "${packages[@]}"; then
     cat "${packages[@]}" | cksum >node_modules/.installed-from
 fi
 
-sources=(compile.mjs package-lock.json hardhat/solc.json hardhat/contracts/*.sol)
+sources=(compile.mjs package-lock.json hardhat/hardhat.config.cjs hardhat/solc.json hardhat/contracts/*.sol)
 if ! fresh build/.made-from "${sources[@]}"; then
     echo "compiling the contract of tests/clients" >&2
     node compile.mjs
+    # Here and not by each run, so that tests at the same time do not write the same files.
+    (cd hardhat && HARDHAT_DISABLE_TELEMETRY_PROMPT=true CI=true ../node_modules/.bin/hardhat compile --quiet)
     cat "${sources[@]}" | cksum >build/.made-from
 fi

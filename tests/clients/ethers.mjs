@@ -46,9 +46,12 @@ async function send(to) {
 async function deploy() {
   const coin = await new ContractFactory(abi, bytecode, wallet).deploy(SUPPLY);
   await within("deployment", coin.waitForDeployment());
-  assert.equal(await coin.symbol(), "COIN");
-  assert.equal(await coin.totalSupply(), SUPPLY);
-  assert.equal(await coin.balanceOf(wallet.address), SUPPLY);
+  await eventually("reads of the contract", async () => {
+    assert.equal(await coin.symbol(), "COIN");
+    assert.equal(await coin.totalSupply(), SUPPLY);
+    assert.equal(await coin.balanceOf(wallet.address), SUPPLY);
+    return true;
+  });
   return coin;
 }
 

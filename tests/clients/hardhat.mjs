@@ -1,5 +1,5 @@
 // Runs the hardhat project's tests against a live node. KETTE_DEVELOPMENT=1 adds those that need a
-// development chain.
+// development chain. scripts/clients.sh has compiled the project.
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -23,7 +23,7 @@ await main("hardhat", async () => {
     const env = {
       ...process.env, KETTE_RPC: RPC, KETTE_REPORT: report, HARDHAT_DISABLE_TELEMETRY_PROMPT: "true", CI: "true",
     };
-    const args = [BIN, "test", "--network", "kette", ...files];
+    const args = [BIN, "test", "--no-compile", "--network", "kette", ...files];
     const options = { cwd: PROJECT, env, timeout: LIMIT_MS, maxBuffer: 64 << 20 };
     const ended = await promisify(execFile)(process.execPath, args, options).catch((error) => error);
     const text = await readFile(report, "utf8").catch(() => {

@@ -105,6 +105,8 @@ pub enum Command {
         /// Worker threads.
         threads: Option<u32>,
     },
+    /// Development only: produce a block whenever transactions wait, or stop doing so.
+    OnDemand(bool),
     /// Produce this many blocks now, also while mining is off.
     MineBlocks(u64),
     /// A nonce found by an external miner for this preimage.

@@ -12,7 +12,8 @@ use kette_chain::{ExecutedBlock, Record};
 use kette_consensus::{Job, SealError, pow::Violation};
 use kette_ledger::{BlockError, BlockHashes, ReadError, State};
 use kette_types::{
-    Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256, block::body_matches,
+    Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256,
+    block::body_matches, limits::BODY_BYTES_MAX,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -116,14 +117,12 @@ impl Importer {
         self.orphans.iter().any(|orphan| orphan.block.hash() == hash)
     }
 
-    fn keep_orphan(&mut self, orphan: Orphan) {
-        if self.is_orphan(orphan.block.hash()) {
-            return;
-        }
-        if self.orphans.len() >= ORPHANS_MAX {
-            self.orphans.pop_front();
-        }
+    /// Keeps a block for later; returns the oldest if it has to go for it.
+    fn keep_orphan(&mut self, orphan: Orphan) -> Option<Orphan> {
+        let full = self.orphans.len() >= ORPHANS_MAX;
+        let oldest = if full { self.orphans.pop_front() } else { None };
         self.orphans.push_back(orphan);
+        oldest
     }
 
     fn take_orphans(&mut self, mut pick: impl FnMut(&Orphan) -> bool) -> Vec<Orphan> {
@@ -153,6 +152,13 @@ impl Importer {
             }
         }
         Some(staged)
+    }
+
+    /// Forgets blocks that wait below `horizon`: their parents did not come and can no longer matter.
+    fn prune(&mut self, horizon: u64) -> Vec<Staged> {
+        let staged = self.staged.iter().filter(|(_, s)| s.block.header.number < horizon);
+        let dead: Vec<B256> = staged.map(|(hash, _)| *hash).collect();
+        dead.into_iter().filter_map(|hash| self.remove(hash)).collect()
     }
 
     /// Takes a block and everything staged on top of it.
@@ -221,13 +227,21 @@ impl Node {
             self.answer(source, Ok(Reply::Block(hash)), out);
             return;
         }
-        if self.importer.is_staged(hash) {
+        if self.importer.is_staged(hash) || self.importer.is_orphan(hash) {
+            let error = CommandError::Failed("the block is on its way already".to_owned());
+            self.answer(source, Err(error), out);
             return;
         }
         if !body_matches(&block.header, &block.body) {
             self.sync.body_refused(hash, source_peer(source).unwrap_or_default());
             self.blame(now, source, Fault::BodyMismatch, out);
             return;
+        }
+        let bytes = alloy_rlp::Encodable::length(&block.body);
+        if bytes > BODY_BYTES_MAX {
+            // Nobody could fetch it: not a block, whoever happens to have its transactions.
+            let reason = format!("body of {bytes} bytes, at most {BODY_BYTES_MAX}");
+            return self.reject(now, hash, reason, source, out);
         }
         let checked = match self.sync.pending(hash) {
             Some(pending) if pending.header == block.header => {
@@ -247,7 +261,7 @@ impl Node {
             }
             Err(HeaderVerdict::Future(at)) => {
                 let expires = now + ORPHAN_EXPIRY;
-                self.importer.keep_orphan(Orphan { block, source, retry: Some(at), expires });
+                self.keep_orphan(Orphan { block, source, retry: Some(at), expires }, out);
             }
             Err(HeaderVerdict::UnknownParent) => {
                 if let Source::Peer(peer) = source {
@@ -255,7 +269,7 @@ impl Node {
                     self.sync_due = true;
                 }
                 let expires = now + ORPHAN_EXPIRY;
-                self.importer.keep_orphan(Orphan { block, source, retry: None, expires });
+                self.keep_orphan(Orphan { block, source, retry: None, expires }, out);
             }
             Err(HeaderVerdict::Read(error)) => self.alarm(format!("store: {error}"), out),
         }
@@ -274,6 +288,8 @@ impl Node {
             || self.importer.bytes + bytes > STAGED_BYTES_MAX
         {
             self.sync.body_dropped(block.hash());
+            let error = CommandError::Failed("too many blocks are on their way".to_owned());
+            self.answer(source, Err(error), out);
             return;
         }
         let senders: Vec<Option<Address>> =
@@ -516,8 +532,30 @@ impl Node {
         for orphan in due {
             if orphan.expires > now {
                 self.stage(now, orphan.block, orphan.source, out);
+            } else {
+                self.give_up(orphan.source, out);
             }
         }
+    }
+
+    /// Forgets what waits below the horizon.
+    pub(crate) fn prune_staged(&mut self, out: &mut Outbox) {
+        for dead in self.importer.prune(self.tree.horizon()) {
+            self.sync.body_dropped(dead.block.hash());
+            self.give_up(dead.source, out);
+        }
+    }
+
+    fn keep_orphan(&mut self, orphan: Orphan, out: &mut Outbox) {
+        if let Some(gone) = self.importer.keep_orphan(orphan) {
+            self.give_up(gone.source, out);
+        }
+    }
+
+    /// Tells a client that its block waited in vain.
+    fn give_up(&self, source: Source, out: &mut Outbox) {
+        let reason = "neither its parent nor its time came".to_owned();
+        self.answer(source, Err(CommandError::Block(reason)), out);
     }
 
     fn answer(&self, source: Source, result: Result<Reply, CommandError>, out: &mut Outbox) {

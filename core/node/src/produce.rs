@@ -211,6 +211,14 @@ impl Node {
             return;
         }
         let Some(plan) = self.tree.plan(hash) else { return };
+        // A head is held whole; one from below the final block has to be executed again.
+        match self.whole_block(hash) {
+            Some(block) => {
+                self.recent.insert(hash, block.clone());
+                self.tree.hold(hash, Some(block));
+            }
+            None => return self.alarm(format!("block {hash} cannot become head: its state is gone"), out),
+        }
         let removed = self.whole(&plan.removed);
         let final_before = self.tree.finalized();
         self.note_reorg(plan.keep, &removed);
@@ -351,6 +359,7 @@ impl Node {
         for hash in gone {
             self.recent.remove(&hash);
         }
+        self.prune_staged(out);
         self.sync.prune(self.tree.horizon());
         self.make_checkpoint(now, false, out);
         out.order(Output::Event(Event::Finalized { number, hash }));

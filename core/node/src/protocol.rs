@@ -366,7 +366,9 @@ impl Node {
                 Ok(Reply::Done)
             }
             Command::Engine(
-                kette_consensus::Command::AddTime(_) | kette_consensus::Command::NextTimestamp(_),
+                kette_consensus::Command::AddTime(_)
+                | kette_consensus::Command::NextTimestamp(_)
+                | kette_consensus::Command::OnDemand(_),
             )
             | Command::Rollback(_)
                 if !development =>
@@ -412,6 +414,9 @@ impl Node {
             return Err(error.into());
         }
         self.set_head(now, hash, out);
+        if self.tree.head().hash() != hash {
+            return Err(CommandError::Failed(format!("the state after {hash} is gone")));
+        }
         let gone = self.tree.forget_above(hash);
         for hash in &gone {
             self.recent.remove(hash);

@@ -6,7 +6,7 @@
 use crate::{Mempool, Output, bounded::BoundedSet};
 use kette_types::{
     B256, Block, Body, Fault, Message, PeerId, SealedHeader, Time, Transaction,
-    message::CompactBlock,
+    limits::BODY_BYTES_MAX, message::CompactBlock,
 };
 use siphasher::sip::SipHasher24;
 use std::{
@@ -198,7 +198,7 @@ impl Relay {
 }
 
 /// Below this many missing transactions they are asked for one by one whatever their share is.
-const SMALL_BODY: usize = 64;
+pub(crate) const SMALL_BODY: usize = 64;
 
 /// Builds the announcement of a block.
 pub fn compact(block: &Block) -> CompactBlock {
@@ -215,8 +215,17 @@ fn short_id(block: B256, transaction: B256) -> u64 {
     hasher.finish() & 0xffff_ffff_ffff
 }
 
+/// Finds announced transactions in the pool. What is found is never larger than a body may be, whatever
+/// was announced: what is not found is asked for.
 fn lookup(block: B256, short_ids: &[u64], mempool: &Mempool) -> Vec<Option<Transaction>> {
-    let wanted: BTreeSet<u64> = short_ids.iter().copied().collect();
+    let (mut wanted, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+    for id in short_ids {
+        if !wanted.insert(*id) {
+            repeated.insert(*id);
+        }
+    }
+    // An id that occurs twice may stand for two transactions, or make one into many.
+    let wanted = &wanted - &repeated;
     let mut found: BTreeMap<u64, Option<B256>> = BTreeMap::new();
     if !wanted.is_empty() {
         for hash in mempool.hashes() {
@@ -227,11 +236,14 @@ fn lookup(block: B256, short_ids: &[u64], mempool: &Mempool) -> Vec<Option<Trans
             }
         }
     }
+    let mut room = BODY_BYTES_MAX;
     short_ids
         .iter()
         .map(|id| {
             let hash = found.get(id).copied().flatten()?;
-            mempool.get(hash).map(|transaction| transaction.inner().clone())
+            let transaction = mempool.get(hash)?;
+            room = room.checked_sub(transaction.eip2718_encoded_length())?;
+            Some(transaction.inner().clone())
         })
         .collect()
 }

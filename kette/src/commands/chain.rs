@@ -48,7 +48,15 @@ pub fn run(args: Chain, json: bool) -> anyhow::Result<()> {
     let (store, reader, _) =
         Store::open(&home.database(), &StoreOptions::default(), replay.genesis_parts())?;
     let started = Instant::now();
-    reader.verify_integrity()?;
+    let stored = reader.verify_integrity()?;
+    if !stored.problems.is_empty() {
+        let text = stored.problems.join("\n  ");
+        return Err(Exit::Failed(format!(
+            "{} is damaged: {text}\ndelete the database and sync again",
+            home.database().display()
+        ))
+        .into());
+    }
     let (tip, _) = reader.head()?;
     for number in 1..=tip {
         let stored = reader.block_by_number(number)?.ok_or_else(|| {

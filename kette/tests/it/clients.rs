@@ -14,7 +14,7 @@ const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients")
 /// Returns the scripts' directory; their packages must be installed.
 fn directory() -> PathBuf {
     let directory = Path::new(DIRECTORY);
-    for made in ["node_modules/.installed-from", "build/Coin.json"] {
+    for made in ["node_modules/.installed-from", "build/.made-from"] {
         assert!(
             directory.join(made).exists(),
             "tests/clients/{made} is missing: run scripts/clients.sh (or `make clients`) first"
@@ -40,9 +40,13 @@ fn script(name: &str, variables: &[(&str, &str)]) -> Value {
         .expect("Node.js starts: run scripts/clients.sh to install it");
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name} with {variables:?} ended with {}\n{err}", output.status);
-    let printed: Value =
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{name} printed {out:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{name} with {variables:?} ended with {}\n{err}",
+        output.status
+    );
+    let printed: Value = serde_json::from_str(&out)
+        .unwrap_or_else(|error| panic!("{name} printed {out:?}: {error}"));
     assert_eq!(printed["client"], name);
     figure(&format!("{name}, ms"), &printed["ms"]);
     printed
@@ -83,12 +87,8 @@ fn cast_ethers_viem_agree_on_a_live_network() {
     assert_eq!(rpcs.len(), NODES);
 
     // Different nodes, so that transactions and blocks have to travel.
-    let runs = at_once(&[
-        ("cast", rpcs[0]),
-        ("ethers", rpcs[3]),
-        ("viem", rpcs[9]),
-        ("hardhat", rpcs[6]),
-    ]);
+    let runs =
+        at_once(&[("cast", rpcs[0]), ("ethers", rpcs[3]), ("viem", rpcs[9]), ("hardhat", rpcs[6])]);
     for run in &runs {
         assert_eq!(run["chainId"], CHAIN_ID, "{run}");
     }
@@ -100,7 +100,10 @@ fn cast_ethers_viem_agree_on_a_live_network() {
     let urls: Vec<String> = rpcs.iter().map(|rpc| rpc.url()).collect();
     let agreed = script(
         "agree",
-        &[("KETTE_RPCS", urls.join(",").as_str()), ("KETTE_SUBJECTS", &json!(subjects).to_string())],
+        &[
+            ("KETTE_RPCS", urls.join(",").as_str()),
+            ("KETTE_SUBJECTS", &json!(subjects).to_string()),
+        ],
     );
     assert_eq!(agreed["nodes"], NODES);
     assert_eq!(agreed["receipts"], counts.iter().sum::<usize>(), "{agreed}");

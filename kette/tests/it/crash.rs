@@ -23,11 +23,11 @@ struct Said {
 #[test]
 fn nothing_acknowledged_is_lost_at_any_write() {
     let ports = Ports::claim();
-    // One miner of 2,000 hashes per second: about ten blocks per second, far ahead of the clock.
+    // One miner of 8,000 hashes per second: up to forty blocks per second, far ahead of the clock.
     let chain = Chain::fixed(9_401, 200).ahead(20_000);
     let mut peer = Node::new(&ports, 0, &chain).up();
     let mut node =
-        Node::new(&ports, 1, &chain).with(&["--mine", "--mine-rate", "2000"]).dialling(&peer);
+        Node::new(&ports, 1, &chain).with(&["--mine", "--mine-rate", "8000"]).dialling(&peer);
     let started = Instant::now();
     let (mut said, mut nonce, mut blocks) = (Said::default(), 0, 0);
     for round in 0..ROUNDS {

@@ -2,12 +2,16 @@
 
 mod harness;
 
+mod cli;
+mod clients;
 mod crash;
 mod damage;
+mod import;
 mod join;
 mod network;
 mod pages;
 mod partition;
 mod restart;
+mod rogue;
 
 mod tidy;

@@ -207,6 +207,13 @@ impl Miner {
         self.published == Some(hash)
     }
 
+    /// Produces a block whenever transactions wait, or stops doing so.
+    pub(super) const fn switch_on_demand(&mut self, on: bool) {
+        self.local.on_demand = on;
+        // What waits already is wanted as well; a template without transactions ends it.
+        self.demand = on;
+    }
+
     /// Brings work in line with the head and with what is wanted. Runs after every input, so that no input
     /// needs to know what follows from it, and the deadline is never in the past.
     pub(super) fn settle(&mut self, now: Time, chain: Chain<'_>, out: &mut Vec<Output>) {

@@ -103,6 +103,7 @@ impl Pow {
     ) -> Result<Option<B256>, CommandError> {
         match command {
             Command::Mining { on, threads } => self.miner.switch(on, threads, out),
+            Command::OnDemand(on) => self.miner.switch_on_demand(on),
             Command::MineBlocks(blocks) => self.miner.order(blocks, out),
             Command::SubmitWork { preimage, nonce } => {
                 self.miner.submit(now, preimage, nonce, out)?;

@@ -47,6 +47,8 @@ struct Peer {
     unbacked: u32,
     /// Answers that were late, empty or brought nothing, since the last good one: others are asked first.
     strikes: u32,
+    /// It announced a block whose parent we do not have: ask it once, whatever it claims.
+    announced: bool,
     pause_until: Option<Time>,
     /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
     window: usize,
@@ -127,6 +129,7 @@ impl Sync {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.number = entry.number.max(number);
             entry.weight = entry.weight.max(weight_floor.saturating_add(U256::from(1)));
+            entry.announced = true;
             entry.pause_until = None;
         }
     }
@@ -179,6 +182,11 @@ impl Sync {
         total_weight: U256,
         from: PeerId,
     ) -> bool {
+        if let Some(entry) = self.peers.get_mut(&from) {
+            // What it showed it has, whatever it claimed before.
+            entry.weight = entry.weight.max(total_weight);
+            entry.number = entry.number.max(header.number);
+        }
         self.headers.insert(PendingHeader { header, weight, total_weight, from })
     }
 
@@ -338,7 +346,8 @@ impl Sync {
         let candidate = self
             .peers
             .iter()
-            .filter(|(_, p)| p.headers.is_none() && p.pause_until.is_none() && p.weight > best)
+            .filter(|(_, p)| p.headers.is_none() && p.pause_until.is_none())
+            .filter(|(_, p)| p.weight > best || p.announced)
             .max_by_key(|(id, p)| (Reverse(p.strikes), p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
@@ -349,6 +358,7 @@ impl Sync {
         let request = self.next_id;
         self.next_id += 1;
         let peer = self.peers.get_mut(&id).expect("the candidate was just found");
+        peer.announced = false;
         peer.headers =
             Some(HeaderRequest { id: request, due: now + HEADERS_TIMEOUT, claimed: best });
         let limit = limits::HEADERS_MAX as u32;

@@ -83,8 +83,8 @@ impl Disk {
         let mut blocks: Vec<_> = rest.blocks.values().collect();
         blocks.sort_by_key(|stored| (stored.block.header.number, stored.block.hash()));
         let above = blocks.into_iter().filter(|s| s.block.header.number > checkpoint.0).cloned();
-        let (main, side): (Vec<_>, Vec<_>) = above
-            .partition(|s| canonical(s.block.header.number) == Some(s.block.hash()));
+        let (main, side): (Vec<_>, Vec<_>) =
+            above.partition(|s| canonical(s.block.header.number) == Some(s.block.hash()));
         assert!(
             (checkpoint.0 + 1..).zip(&main).all(|(n, s)| s.block.header.number == n),
             "the canonical chain has a hole"

@@ -11,8 +11,8 @@ use kette_consensus::{
 };
 use kette_ledger::{Attributes, Rules, State, StateCommit};
 use kette_types::{
-    Address, B256, Block, Body, Bytes, ChainSpec, EngineSpec, Header, Recovered, SealedHeader,
-    Transaction, U256, limits::BODY_BYTES_MAX, spec::PowSpec,
+    Address, B256, Block, Body, Bytes, ChainSpec, EngineSpec, Header, Message, Recovered,
+    SealedHeader, Transaction, U256, limits::BODY_BYTES_MAX, spec::PowSpec,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -164,11 +164,8 @@ impl Recipe {
 impl Forge {
     pub(super) fn new(spec: &Arc<ChainSpec>) -> Self {
         let (genesis, _) = genesis_block(spec);
-        let made = Made {
-            block: genesis.block.clone(),
-            state: genesis.state.clone(),
-            weight: U256::ZERO,
-        };
+        let made =
+            Made { block: genesis.block.clone(), state: genesis.state.clone(), weight: U256::ZERO };
         Self {
             spec: spec.clone(),
             rules: Rules::new(spec.clone()),
@@ -256,6 +253,37 @@ impl Forge {
                 block
             })
             .collect()
+    }
+
+    pub(super) fn block(&self, hash: B256) -> Option<&Block> {
+        self.made.get(&hash).map(|made| &made.block)
+    }
+
+    /// Answers as an honest node whose head is `tip`; `None` if it is no request.
+    pub(super) fn answer(&self, tip: B256, request: &Message) -> Option<Message> {
+        match request {
+            Message::GetHeaders { id, locator, .. } => {
+                let mut headers = Vec::new();
+                let mut cursor = &self.made[&tip].block.header;
+                while !locator.contains(&cursor.hash()) {
+                    headers.push(cursor.clone());
+                    cursor = &self.made[&cursor.parent_hash].block.header;
+                }
+                headers.reverse();
+                Some(Message::Headers { id: *id, headers })
+            }
+            Message::GetBodies { id, hashes } => {
+                let known = hashes.iter().map_while(|hash| self.block(*hash));
+                Some(Message::Bodies { id: *id, bodies: known.map(|b| b.body.clone()).collect() })
+            }
+            Message::GetBlockTransactions { block, indexes } => {
+                let body = self.block(*block).map(|b| b.body.clone()).unwrap_or_default();
+                let picked = indexes.iter().map(|i| body.transactions[*i as usize].clone());
+                Some(Message::BlockTransactions { block: *block, transactions: picked.collect() })
+            }
+            Message::Ping(number) => Some(Message::Pong(*number)),
+            _ => None,
+        }
     }
 }
 

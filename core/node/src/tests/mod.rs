@@ -1,6 +1,12 @@
 //! Whole nodes in memory: what one node does with others, with bad peers and after a crash.
 
+mod clients;
+mod compact;
 mod disk;
 mod forge;
+mod forks;
+mod invalid;
 mod network;
+mod restart;
+mod syncing;
 mod world;

@@ -14,9 +14,7 @@ use kette_chain::ChainReader;
 use kette_consensus::{Job, JobId, JobResult, Local, pow};
 use kette_types::{
     Address, B256, Block, ChainSpec, Direction, DisconnectReason, Fault, Hello, Message,
-    PeerAddress, PeerId, Time, Transaction, U256,
-    limits::PROTOCOL_VERSION,
-    message::ChainStatus,
+    PeerAddress, PeerId, Time, Transaction, U256, limits::PROTOCOL_VERSION, message::ChainStatus,
     spec::NetworkKind,
 };
 use std::{
@@ -173,8 +171,13 @@ impl World {
         let host = &mut self.hosts[i];
         assert!(host.node.is_none(), "it runs");
         let restored = host.disk.restored();
-        let node =
-            Node::restore(self.spec.clone(), host.config.clone(), host.disk.clone(), self.now, restored);
+        let node = Node::restore(
+            self.spec.clone(),
+            host.config.clone(),
+            host.disk.clone(),
+            self.now,
+            restored,
+        );
         host.node = Some(node.expect("what was written is enough"));
         host.jobs.clear();
         host.started.clear();
@@ -314,7 +317,9 @@ impl World {
                 let delay = self.latency.get(&pair).copied().unwrap_or(LATENCY);
                 self.push(delay, to, Arrival::Message { from, link, message });
             }
-            Remote::Puppet(p) if self.puppets[p].link == link => self.puppets[p].inbox.push(message),
+            Remote::Puppet(p) if self.puppets[p].link == link => {
+                self.puppets[p].inbox.push(message)
+            }
             Remote::Puppet(_) => {}
         }
     }
@@ -402,7 +407,8 @@ impl World {
         let direction = Direction::Outbound;
         self.input(from, Input::Connected { peer, address: target, direction });
         if self.hosts[to].links.contains_key(&me) {
-            let address = PeerAddress::tcp(SocketAddr::from(([127, 0, 0, 1], 40_000 + from as u16)));
+            let address =
+                PeerAddress::tcp(SocketAddr::from(([127, 0, 0, 1], 40_000 + from as u16)));
             let direction = Direction::Inbound;
             self.input(to, Input::Connected { peer: me, address, direction });
         }
@@ -495,7 +501,8 @@ impl World {
 
     /// Whether all running nodes have one head.
     pub(super) fn agree(&self) -> bool {
-        let mut heads = self.hosts.iter().filter_map(|h| Some(h.node.as_ref()?.tree().head().hash()));
+        let mut heads =
+            self.hosts.iter().filter_map(|h| Some(h.node.as_ref()?.tree().head().hash()));
         let first = heads.next();
         heads.all(|head| Some(head) == first)
     }
@@ -605,6 +612,31 @@ impl World {
     /// Takes what the node said to a puppet.
     pub(super) fn hear(&mut self, p: usize) -> Vec<Arc<Message>> {
         std::mem::take(&mut self.puppets[p].inbox)
+    }
+
+    /// Lets a puppet answer as an honest node whose head is `tip`, for a while.
+    pub(super) fn serve(&mut self, p: usize, forge: &forge::Forge, tip: B256, time: Duration) {
+        self.serve_all(&[(p, tip)], forge, time);
+    }
+
+    /// Lets puppets answer as honest nodes with these heads, for a while.
+    pub(super) fn serve_all(
+        &mut self,
+        puppets: &[(usize, B256)],
+        forge: &forge::Forge,
+        time: Duration,
+    ) {
+        let until = self.now + time;
+        while self.now < until {
+            for (p, tip) in puppets {
+                for message in self.hear(*p) {
+                    if let Some(answer) = forge.answer(*tip, &message) {
+                        self.say(*p, answer);
+                    }
+                }
+            }
+            self.run(Duration::from_millis(50));
+        }
     }
 
     /// Hangs up for a puppet.

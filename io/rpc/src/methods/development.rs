@@ -345,22 +345,13 @@ fn revert(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
 fn set_automine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let on: bool = args.required()?;
-        let on_demand = {
+        let mining = {
             let Engine::Pow(pow) = &cx.view().status.engine;
-            pow.on_demand
+            pow.mining
         };
-        match (on_demand, on) {
-            (true, true) => return reply(&true),
-            (true, false) => {
-                return Err(Failure::Unsupported(
-                    "this node was started to make a block whenever transactions wait; start it \
-                     without that to mine by command only"
-                        .to_owned(),
-                ));
-            }
-            (false, _) => {}
-        }
-        command(&cx, Command::Engine(Order::Mining { on, threads: None })).await
+        let order =
+            if mining { Order::Mining { on, threads: None } } else { Order::OnDemand(on) };
+        command(&cx, Command::Engine(order)).await
     })
 }
 

@@ -52,7 +52,9 @@ pub(super) const METHODS: &[Method] = &[
 
 fn gas_price(cx: &Context, _: &mut Args) -> Answer {
     let view = cx.view();
-    let base_fee = next_base_fee(&cx.rules, &view.head.block.header);
+    let head = &view.head.block.header;
+    // While fees fall, the next block asks less than the head did; wallets simulate on the head.
+    let base_fee = next_base_fee(&cx.rules, head).max(head.base_fee_per_gas.unwrap_or(0));
     reply(&U128::from(u128::from(base_fee) + tip(cx, &view)?))
 }
 

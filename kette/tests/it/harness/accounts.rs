@@ -9,19 +9,19 @@ use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English
 use serde_json::json;
 
 /// The signer of development account `index`.
-pub fn signer(index: u32) -> PrivateKeySigner {
+pub(crate) fn signer(index: u32) -> PrivateKeySigner {
     let phrase = "test test test test test test test test test test test junk";
     let builder = MnemonicBuilder::<English>::default().phrase(phrase);
     builder.index(index).expect("an index").build().expect("a key")
 }
 
 /// The address of development account `index`.
-pub fn address(index: u32) -> Address {
+pub(crate) fn address(index: u32) -> Address {
     signer(index).address()
 }
 
 /// A signed transfer of `wei` at two gwei per gas and one gwei of tip.
-pub fn transfer(
+pub(crate) fn transfer(
     from: &PrivateKeySigner,
     to: Address,
     wei: u128,
@@ -43,7 +43,7 @@ pub fn transfer(
 }
 
 /// Sends a transfer; returns its hash, or what the node said.
-pub fn send(
+pub(crate) fn send(
     rpc: Rpc,
     from: &PrivateKeySigner,
     to: Address,

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Makes `count` blocks on a chain of difficulty 1, twelve seconds apart, with one transfer in every fifth.
 /// Returns the chain file and the head's hash.
-pub fn chain_file(chain: &Chain, count: u64) -> (Vec<u8>, B256) {
+pub(crate) fn chain_file(chain: &Chain, count: u64) -> (Vec<u8>, B256) {
     let spec = Arc::new(chain.spec());
     let EngineSpec::Pow(constants) = spec.kette.as_ref().expect("an engine").engine.clone();
     let rules = Rules::new(spec.clone());

@@ -5,12 +5,12 @@ use std::path::Path;
 
 /// A genesis file that tests change.
 #[derive(Clone, Debug)]
-pub struct Chain(pub Value);
+pub(crate) struct Chain(pub(crate) Value);
 
 impl Chain {
     /// A chain that is not for development, with constant difficulty. With `n` miners of `r` hashes per second
     /// a block comes every `difficulty / (n * r)` seconds. Every block pays two coins, so that states differ.
-    pub fn fixed(chain_id: u64, difficulty: u64) -> Self {
+    pub(crate) fn fixed(chain_id: u64, difficulty: u64) -> Self {
         let text = include_str!("../../../presets/chains/dev.json");
         let mut chain = Self(serde_json::from_str(text).expect("the preset is JSON"));
         chain.0["config"]["chainId"] = json!(chain_id);
@@ -25,29 +25,29 @@ impl Chain {
     }
 
     /// What stands under `config.kette`.
-    pub fn kette(&mut self) -> &mut Value {
+    pub(crate) fn kette(&mut self) -> &mut Value {
         &mut self.0["config"]["kette"]
     }
 
     /// The engine's constants.
-    pub fn pow(&mut self) -> &mut Value {
+    pub(crate) fn pow(&mut self) -> &mut Value {
         &mut self.kette()["engine"]["pow"]
     }
 
     /// Lets blocks run ahead of the clock by so many seconds, so that thousands can be made at once.
-    pub fn ahead(mut self, seconds: u64) -> Self {
+    pub(crate) fn ahead(mut self, seconds: u64) -> Self {
         self.pow()["futureLimit"] = json!(seconds);
         self.pow()["pauseLimit"] = json!(2 * seconds);
         self
     }
 
     /// Writes the file.
-    pub fn write(&self, path: &Path) {
+    pub(crate) fn write(&self, path: &Path) {
         std::fs::write(path, self.0.to_string()).expect("a genesis file is written");
     }
 
     /// The program's own reading of the file.
-    pub fn spec(&self) -> kette_types::ChainSpec {
+    pub(crate) fn spec(&self) -> kette_types::ChainSpec {
         kette_types::ChainSpec::from_json(&self.0.to_string()).expect("a good genesis file")
     }
 }

@@ -3,19 +3,19 @@
 //! Nothing here sleeps to wait for something: [`until`] asks again and again and fails with what it saw last.
 //! Every process that a test starts ends with the value that started it, also when the test fails.
 
-pub mod accounts;
-pub mod blocks;
-pub mod chains;
-pub mod nets;
-pub mod nodes;
-pub mod ports;
-pub mod rpc;
+pub(crate) mod accounts;
+pub(crate) mod blocks;
+pub(crate) mod chains;
+pub(crate) mod nets;
+pub(crate) mod nodes;
+pub(crate) mod ports;
+pub(crate) mod rpc;
 
-pub use chains::Chain;
-pub use nets::Net;
-pub use nodes::Node;
-pub use ports::Ports;
-pub use rpc::Rpc;
+pub(crate) use chains::Chain;
+pub(crate) use nets::Net;
+pub(crate) use nodes::Node;
+pub(crate) use ports::Ports;
+pub(crate) use rpc::Rpc;
 
 use serde_json::Value;
 use std::{
@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// If it takes longer than `limit`; shows the last `Err`.
-pub fn until<T, E: Debug>(
+pub(crate) fn until<T, E: Debug>(
     what: &str,
     limit: Duration,
     mut ask: impl FnMut() -> Result<T, E>,
@@ -50,31 +50,31 @@ pub fn until<T, E: Debug>(
 }
 
 /// Seconds, for limits.
-pub const fn secs(seconds: u64) -> Duration {
+pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// A run of the program that ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// The exit code; -1 if a signal ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     /// Returns standard output as JSON; the run must have been good.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Holds that the run failed with this code and that its error says all of `words`.
     #[track_caller]
-    pub fn fails(&self, code: i32, words: &[&str]) {
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "`{word}` is missing in: {}", self.err);
@@ -85,7 +85,7 @@ impl Ran {
 impl Ran {
     /// Holds that `kette --json miner` found so many blocks.
     #[track_caller]
-    pub fn found(&self, blocks: usize) {
+    pub(crate) fn found(&self, blocks: usize) {
         assert_eq!(self.code, 0, "{self:?}");
         assert_eq!(self.out.matches("\"found\"").count(), blocks, "{self:?}");
     }
@@ -102,7 +102,7 @@ impl From<Output> for Ran {
 }
 
 /// The program, with nothing of the caller's own settings.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kette"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KETTE_") || name == "RUST_LOG" {
@@ -114,16 +114,16 @@ pub fn program() -> Command {
 }
 
 /// Runs the program to its end.
-pub fn kette(args: &[&str]) -> Ran {
+pub(crate) fn kette(args: &[&str]) -> Ran {
     program().args(args).output().expect("the program starts").into()
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
 /// Prints a measured figure; nextest shows it with `--no-capture` or `--success-output final`.
-pub fn figure(name: &str, value: impl std::fmt::Display) {
+pub(crate) fn figure(name: &str, value: impl std::fmt::Display) {
     eprintln!("FIGURE {name}: {value}");
 }

@@ -10,25 +10,25 @@ use tempfile::TempDir;
 
 /// A network in a directory of its own. Taken down when dropped.
 #[derive(Debug)]
-pub struct Net {
+pub(crate) struct Net {
     dir: TempDir,
 }
 
 impl Net {
     /// An empty directory.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// Brings a network up; returns it with what `up --json` said.
-    pub fn up(args: &[&str]) -> (Self, Value) {
+    pub(crate) fn up(args: &[&str]) -> (Self, Value) {
         let net = Self::empty();
         let up = net.run("up", args).json();
         (net, up)
     }
 
     /// Brings up what a network file says.
-    pub fn from_text(file: &str) -> (Self, Value) {
+    pub(crate) fn from_text(file: &str) -> (Self, Value) {
         let net = Self::empty();
         let path = net.dir.path().join("net.toml");
         std::fs::write(&path, file).expect("a network file is written");
@@ -37,7 +37,7 @@ impl Net {
     }
 
     /// Brings up `names.len()` miners of 200 hashes per second each on `chain`.
-    pub fn of(ports: &Ports, names: &[&str], chain: &Chain, more: &str) -> (Self, Value) {
+    pub(crate) fn of(ports: &Ports, names: &[&str], chain: &Chain, more: &str) -> (Self, Value) {
         let net = Self::empty();
         chain.write(&net.dir.path().join("chain.json"));
         let file = format!(
@@ -53,24 +53,24 @@ impl Net {
     }
 
     /// The network's own directory.
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("net")
     }
 
     /// Runs `kette net VERB --json` on this network.
-    pub fn run(&self, verb: &str, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Ran {
         let home = self.home();
         kette(&[&["--json", "net", verb, "--home", text(&home)], args].concat())
     }
 
     /// What `kette net status` says.
     #[track_caller]
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.run("status", &[]).json()
     }
 
     /// Waits until the network's status is as wanted; returns it and how long that took.
-    pub fn until(
+    pub(crate) fn until(
         &self,
         what: &str,
         limit: Duration,
@@ -84,44 +84,44 @@ impl Net {
     }
 
     /// What is kept of the network on disk.
-    pub fn manifest(&self) -> Value {
+    pub(crate) fn manifest(&self) -> Value {
         let text = std::fs::read_to_string(self.home().join("network.json")).expect("it was up");
         serde_json::from_str(&text).expect("JSON")
     }
 
     /// All nodes' RPC, in order.
-    pub fn rpcs(&self) -> Vec<Rpc> {
+    pub(crate) fn rpcs(&self) -> Vec<Rpc> {
         let manifest = self.manifest();
         let nodes = manifest["nodes"].as_array().expect("nodes");
         nodes.iter().map(|node| Rpc(node["rpc"].as_u64().expect("a port") as u16)).collect()
     }
 
     /// The nodes' names, in order.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let manifest = self.manifest();
         let nodes = manifest["nodes"].as_array().expect("nodes");
         nodes.iter().map(|node| node["name"].as_str().expect("a name").to_owned()).collect()
     }
 
     /// The process of node `index`.
-    pub fn pid(&self, index: usize) -> i32 {
+    pub(crate) fn pid(&self, index: usize) -> i32 {
         self.manifest()["nodes"][index]["process"]["pid"].as_i64().expect("it runs") as i32
     }
 
     /// A node's log.
-    pub fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.home().join(format!("{name}.log"))).unwrap_or_default()
     }
 
     /// The command line of a running node.
-    pub fn command_line(&self, index: usize) -> Vec<String> {
+    pub(crate) fn command_line(&self, index: usize) -> Vec<String> {
         let bytes = std::fs::read(format!("/proc/{}/cmdline", self.pid(index))).expect("it runs");
         let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
         parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
     }
 
     /// Where node `name` keeps its database.
-    pub fn database(&self, name: &str) -> PathBuf {
+    pub(crate) fn database(&self, name: &str) -> PathBuf {
         self.home().join(format!("{name}.db"))
     }
 }
@@ -138,7 +138,7 @@ impl Drop for Net {
 }
 
 /// One line per network and node, for messages.
-pub fn summary(status: &Value) -> String {
+pub(crate) fn summary(status: &Value) -> String {
     let mut line = String::new();
     for key in ["running", "connected", "components", "hash_equal", "height", "handshake_success"] {
         line += &format!("{key} {} ", status[key]);
@@ -150,7 +150,7 @@ pub fn summary(status: &Value) -> String {
 }
 
 /// Waits until all nodes have the same block at the lowest of their heights, that being at least `height`.
-pub fn agreed(rpcs: &[Rpc], height: u64, limit: Duration) -> Duration {
+pub(crate) fn agreed(rpcs: &[Rpc], height: u64, limit: Duration) -> Duration {
     let look = || {
         let heights: Vec<u64> = rpcs.iter().map(|rpc| rpc.height()).collect::<Result<_, _>>()?;
         let lowest = heights.iter().copied().min().unwrap_or(0);
@@ -163,4 +163,4 @@ pub fn agreed(rpcs: &[Rpc], height: u64, limit: Duration) -> Duration {
 }
 
 /// How long most things may take on a busy machine.
-pub const SOON: Duration = secs(30);
+pub(crate) const SOON: Duration = secs(30);

@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 /// A node with a home of its own. Killed when dropped.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// JSON-RPC.
-    pub rpc: Rpc,
+    pub(crate) rpc: Rpc,
     /// P2P port.
-    pub p2p: u16,
+    pub(crate) p2p: u16,
     args: Vec<String>,
     envs: Vec<(String, String)>,
     home: TempDir,
@@ -28,7 +28,7 @@ pub struct Node {
 
 impl Node {
     /// Prepares node `index` of a block of ports; nothing runs yet.
-    pub fn new(ports: &Ports, index: usize, chain: &Chain) -> Self {
+    pub(crate) fn new(ports: &Ports, index: usize, chain: &Chain) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         chain.write(&home.path().join("genesis.json"));
         Self {
@@ -42,25 +42,25 @@ impl Node {
     }
 
     /// Adds arguments of `kette node`.
-    pub fn with(mut self, args: &[&str]) -> Self {
+    pub(crate) fn with(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
     /// Sets or removes a variable of the next start.
-    pub fn env(&mut self, name: &str, value: Option<&str>) {
+    pub(crate) fn env(&mut self, name: &str, value: Option<&str>) {
         self.envs.retain(|(other, _)| other != name);
         self.envs.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
     /// Has the node keep a session with another one.
-    pub fn dialling(self, other: &Self) -> Self {
+    pub(crate) fn dialling(self, other: &Self) -> Self {
         let address = format!("127.0.0.1:{}", other.p2p);
         self.with(&["--peers", &address])
     }
 
     /// Starts the process.
-    pub fn spawn(&mut self) {
+    pub(crate) fn spawn(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(self.log()).expect("a log");
         let child = program()
             .arg("node")
@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// Starts the process, waits until it answers, and returns how long that took.
-    pub fn start(&mut self) -> Duration {
+    pub(crate) fn start(&mut self) -> Duration {
         let started = Instant::now();
         self.spawn();
         until("a node that answers", secs(20), || match self.ended() {
@@ -87,23 +87,23 @@ impl Node {
     }
 
     /// Starts the process and hands the node back.
-    pub fn up(mut self) -> Self {
+    pub(crate) fn up(mut self) -> Self {
         self.start();
         self
     }
 
     /// The exit status, if the process ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().expect("it was started").try_wait().expect("a child of ours")
     }
 
     /// Waits for the process to end by itself.
-    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
         until("the end of a node", limit, || self.ended().ok_or("running")).0
     }
 
     /// Ends the process as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // Already gone is fine.
             let _ = child.kill();
@@ -112,7 +112,7 @@ impl Node {
     }
 
     /// Asks the process to end; it must do so well and soon.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         kill(Pid::from_raw(self.pid()), Signal::SIGTERM).expect("it runs");
         let status = self.wait(secs(20));
         assert!(status.success(), "{status}: {}", self.log_text());
@@ -120,17 +120,17 @@ impl Node {
     }
 
     /// The process's number.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.child.as_ref().expect("it runs").id() as i32
     }
 
     /// The node's directory.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
     /// The node's database.
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.home.path().join("node.sqlite")
     }
 
@@ -139,12 +139,12 @@ impl Node {
     }
 
     /// Everything that the node logged, over all its starts.
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
     /// Resident memory, bytes.
-    pub fn rss(&self) -> u64 {
+    pub(crate) fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("it runs");
         let line =
@@ -153,14 +153,14 @@ impl Node {
     }
 
     /// Size of the database on disk, bytes, with its write-ahead log.
-    pub fn database_bytes(&self) -> u64 {
+    pub(crate) fn database_bytes(&self) -> u64 {
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
         bytes(&self.database()) + bytes(&self.home.path().join("node.sqlite-wal"))
     }
 }
 
 /// Tells whether a process runs; one that ended and was not yet taken note of does not.
-pub fn is_running(pid: i32) -> bool {
+pub(crate) fn is_running(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     !state.is_empty() && !state.starts_with(['Z', 'X'])

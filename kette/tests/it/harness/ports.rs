@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, TcpListener};
 
 /// Twenty P2P ports and, a thousand above, twenty RPC ports, for as long as this value lives.
 #[derive(Debug)]
-pub struct Ports {
+pub(crate) struct Ports {
     base: u16,
     _guard: TcpListener,
 }
 
 impl Ports {
     /// Claims a block that no other test has and in which no port is in use.
-    pub fn claim() -> Self {
+    pub(crate) fn claim() -> Self {
         // Different processes begin at different blocks.
         let start = std::process::id() as usize;
         for attempt in 0..BLOCKS {
@@ -30,19 +30,19 @@ impl Ports {
     }
 
     /// The P2P port of node `index`.
-    pub const fn p2p(&self, index: usize) -> u16 {
+    pub(crate) const fn p2p(&self, index: usize) -> u16 {
         assert!(index < SIZE - 1);
         self.base + index as u16
     }
 
     /// The RPC port of node `index`.
-    pub const fn rpc(&self, index: usize) -> u16 {
+    pub(crate) const fn rpc(&self, index: usize) -> u16 {
         self.p2p(index) + RPC_ABOVE
     }
 }
 
 /// Tells whether nobody listens here.
-pub fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 

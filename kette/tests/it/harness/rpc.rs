@@ -9,14 +9,14 @@ use std::{
 
 /// A node's HTTP port on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rpc(pub u16);
+pub(crate) struct Rpc(pub(crate) u16);
 
 /// Nothing here takes longer unless it is broken.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Rpc {
     /// Asks; an error is text: what the node answered, or why there was no answer.
-    pub fn call(self, method: &str, params: Value) -> Result<Value, String> {
+    pub(crate) fn call(self, method: &str, params: Value) -> Result<Value, String> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let request = format!(
             "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
@@ -34,12 +34,12 @@ impl Rpc {
 
     /// Asks a question that must be answered.
     #[track_caller]
-    pub fn ask(self, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(self, method: &str, params: Value) -> Value {
         self.call(method, params).unwrap_or_else(|error| panic!("port {}: {error}", self.0))
     }
 
     /// Fetches a page: status code and body.
-    pub fn page(self, path: &str) -> io::Result<(u16, String)> {
+    pub(crate) fn page(self, path: &str) -> io::Result<(u16, String)> {
         self.exchange(&format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         ))
@@ -65,42 +65,42 @@ impl Rpc {
     }
 
     /// The address as the program takes it.
-    pub fn url(self) -> String {
+    pub(crate) fn url(self) -> String {
         format!("http://127.0.0.1:{}", self.0)
     }
 
     /// What the node says of itself.
     #[track_caller]
-    pub fn status(self) -> Value {
+    pub(crate) fn status(self) -> Value {
         self.ask("kette_status", json!([]))
     }
 
     /// The head's number; an error while nobody answers.
-    pub fn height(self) -> Result<u64, String> {
+    pub(crate) fn height(self) -> Result<u64, String> {
         let status = self.call("kette_status", json!([]))?;
         status["height"].as_u64().ok_or_else(|| format!("no height in {status}"))
     }
 
     /// How many sessions the node has.
-    pub fn peers(self) -> Result<usize, String> {
+    pub(crate) fn peers(self) -> Result<usize, String> {
         Ok(self.call("kette_peers", json!([]))?.as_array().map_or(0, Vec::len))
     }
 
     /// The hash of a canonical block; null becomes an error.
-    pub fn hash_at(self, number: u64) -> Result<String, String> {
+    pub(crate) fn hash_at(self, number: u64) -> Result<String, String> {
         let block = self.call("kette_block", json!([number]))?;
         let hash = block["hash"].as_str().map(str::to_owned);
         hash.ok_or_else(|| format!("port {}: no block {number}", self.0))
     }
 
     /// An account's balance at the head, wei.
-    pub fn balance(self, address: &str) -> u128 {
+    pub(crate) fn balance(self, address: &str) -> u128 {
         let text = self.ask("eth_getBalance", json!([address, "latest"]));
         quantity(&text)
     }
 
     /// Orders blocks and returns when the chain has grown by so many.
-    pub fn mine(self, blocks: u64) {
+    pub(crate) fn mine(self, blocks: u64) {
         let wanted = self.height().expect("the node answers") + blocks;
         self.ask("kette_mine", json!([blocks]));
         super::until("ordered blocks", super::secs(60), || match self.height() {
@@ -112,7 +112,7 @@ impl Rpc {
 
 /// Reads a hexadecimal quantity.
 #[track_caller]
-pub fn quantity(value: &Value) -> u128 {
+pub(crate) fn quantity(value: &Value) -> u128 {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
     let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
     number.unwrap_or_else(|| panic!("no quantity: {value}"))
