@@ -163,6 +163,12 @@ impl SealError {
     pub const fn is_fault(&self) -> bool {
         matches!(self, Self::Pow(_))
     }
+
+    /// Tells whether only the seal beside the header is wrong. The block hash does not cover it, so the
+    /// same hash may be valid with another seal and must not be remembered as invalid.
+    pub const fn spares_hash(&self) -> bool {
+        matches!(self, Self::Pow(pow::Violation::SealNotEmpty { .. }))
+    }
 }
 
 /// What an engine shows of itself.

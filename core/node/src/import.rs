@@ -8,9 +8,9 @@ use crate::{
     node::{AllHeaders, Purpose},
     outbox::Outbox,
 };
-use kette_chain::{ExecutedBlock, Record};
-use kette_consensus::{Job, SealError, pow::Violation};
-use kette_ledger::{BlockError, BlockHashes, ReadError, State};
+use kette_chain::{ExecutedBlock, Headers as _, Record};
+use kette_consensus::{Job, SealError};
+use kette_ledger::{BlockError, ReadError};
 use kette_types::{
     Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256,
     block::body_matches, limits::BODY_BYTES_MAX,
@@ -21,9 +21,9 @@ use std::{
     time::Duration,
 };
 
-/// Blocks that wait, at most.
+/// Blocks that wait, at most; twice that with those whose parent is there.
 const STAGED_MAX: usize = 2_048;
-/// Bytes of blocks that wait, at most.
+/// Bytes of blocks that wait, at most; twice that with those whose parent is there.
 const STAGED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Blocks that wait for an unknown parent, at most.
 const ORPHANS_MAX: usize = 256;
@@ -101,6 +101,18 @@ impl Importer {
         self.staged.contains_key(&hash)
     }
 
+    /// Returns how many blocks wait for a parent, senders or execution.
+    #[cfg(test)]
+    pub(crate) fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Returns how many blocks wait for an unknown parent or their time.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.orphans.len()
+    }
+
     pub(crate) fn is_invalid(&self, hash: B256) -> bool {
         self.invalid.contains(&hash)
     }
@@ -154,6 +166,11 @@ impl Importer {
         Some(staged)
     }
 
+    /// Forgets a block that waits.
+    pub(crate) fn forget(&mut self, hash: B256) {
+        self.remove(hash);
+    }
+
     /// Forgets blocks that wait below `horizon`: their parents did not come and can no longer matter.
     fn prune(&mut self, horizon: u64) -> Vec<Staged> {
         let staged = self.staged.iter().filter(|(_, s)| s.block.header.number < horizon);
@@ -196,7 +213,6 @@ impl Node {
         now: Time,
         header: &SealedHeader,
     ) -> Result<(U256, U256), HeaderVerdict> {
-        use kette_chain::Headers as _;
         let all = AllHeaders { tree: &self.tree, sync: &self.sync, importer: &self.importer };
         let parent_hash = header.parent_hash;
         if self.importer.is_invalid(header.hash()) || self.importer.is_invalid(parent_hash) {
@@ -213,9 +229,7 @@ impl Node {
             Err(SealError::Future(at)) => Err(HeaderVerdict::Future(at)),
             Err(SealError::UnknownAncestor(_)) => Err(HeaderVerdict::UnknownParent),
             Err(SealError::Read(error)) => Err(error.into()),
-            Err(error @ SealError::Pow(Violation::SealNotEmpty { .. })) => {
-                Err(HeaderVerdict::InvalidSeal(error.to_string()))
-            }
+            Err(error) if error.spares_hash() => Err(HeaderVerdict::InvalidSeal(error.to_string())),
             Err(error) => Err(HeaderVerdict::Invalid(error.to_string())),
         }
     }
@@ -284,8 +298,10 @@ impl Node {
         out: &mut Outbox,
     ) {
         let bytes = alloy_rlp::Encodable::length(&block);
-        if self.importer.staged.len() >= STAGED_MAX
-            || self.importer.bytes + bytes > STAGED_BYTES_MAX
+        // What waits for its parent must not keep out what can be executed now.
+        let share = if self.tree.contains(block.header.parent_hash) { 2 } else { 1 };
+        if self.importer.staged.len() >= share * STAGED_MAX
+            || self.importer.bytes + bytes > share * STAGED_BYTES_MAX
         {
             self.sync.body_dropped(block.hash());
             let error = CommandError::Failed("too many blocks are on their way".to_owned());
@@ -371,91 +387,18 @@ impl Node {
                 self.attach(now, executed, out);
                 self.answer(source, Ok(Reply::Block(hash)), out);
             }
-            Err(error) if error.is_fault() => {
-                self.reject(now, hash, error.to_string(), source, out);
-                self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
-            }
-            Err(error) => {
+            Err(error @ (BlockError::Read(_) | BlockError::Senders { .. })) => {
+                // The node failed, not the block: nobody is to blame, and it may be tried again.
                 self.sync.body_dropped(hash);
                 self.alarm(format!("block {hash} could not be executed: {error}"), out);
                 let failed = CommandError::Failed(error.to_string());
                 self.answer(source, Err(failed), out);
             }
-        }
-    }
-
-    /// Executes a block on its parent's state.
-    pub(crate) fn execute(
-        &mut self,
-        block: Block,
-        senders: Vec<Address>,
-        total_weight: U256,
-    ) -> Result<Arc<ExecutedBlock>, BlockError> {
-        let parent_hash = block.header.parent_hash;
-        let state = self.state_after(parent_hash).map_err(BlockError::Read)?;
-        let parent = self.tree.get(parent_hash).ok_or_else(|| {
-            BlockError::Read(ReadError::Store(format!("block {parent_hash} is not in the tree")))
-        })?;
-        let parent_weight = self.tree.total_weight(parent_hash).unwrap_or_default();
-        let hashes = Ancestors { node: self, parent: parent_hash };
-        let executed =
-            kette_ledger::execute(&self.rules, parent.header(), &state, &block, &senders, &hashes)?;
-        Ok(Arc::new(ExecutedBlock {
-            senders,
-            receipts: executed.receipts,
-            state: executed.state,
-            changed: executed.changed,
-            weight: total_weight.saturating_sub(parent_weight),
-            total_weight,
-            issued: executed.issued,
-            burned: executed.burned,
-            block,
-        }))
-    }
-
-    /// Returns the state after a block of the tree, executing again what is no longer held or stored.
-    pub(crate) fn state_after(&mut self, hash: B256) -> Result<State, ReadError> {
-        let mut missing = Vec::new();
-        let mut cursor = hash;
-        let mut state = loop {
-            if let Some(block) = self.tree.executed(cursor) {
-                break block.state.clone();
+            Err(error) => {
+                self.reject(now, hash, error.to_string(), source, out);
+                self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
             }
-            let header = self.tree.get(cursor).ok_or(ReadError::MissingNode(cursor))?;
-            let stored = self.stored_state(header.state_root);
-            match stored.account(Address::ZERO) {
-                Ok(_) => break stored,
-                Err(ReadError::MissingNode(_)) => {}
-                Err(error) => return Err(error),
-            }
-            missing.push(header.clone());
-            cursor = header.parent_hash;
-        };
-        for header in missing.into_iter().rev() {
-            let body = self
-                .reader
-                .body(header.hash())?
-                .ok_or_else(|| ReadError::Store(format!("body of {} is gone", header.hash())))?;
-            let senders: Vec<Address> =
-                kette_ledger::recover(&body.transactions).into_iter().flatten().collect();
-            let parent = self
-                .tree
-                .get(header.parent_hash)
-                .ok_or(ReadError::MissingNode(header.parent_hash))?;
-            let hashes = Ancestors { node: self, parent: header.parent_hash };
-            let block = Block { header: header.clone(), body };
-            state = kette_ledger::execute(
-                &self.rules,
-                parent.header(),
-                &state,
-                &block,
-                &senders,
-                &hashes,
-            )
-            .map_err(|error| ReadError::Store(format!("stored block: {error}")))?
-            .state;
         }
-        Ok(state)
     }
 
     /// Puts an executed block into the tree and tells everybody whom it concerns.
@@ -579,29 +522,5 @@ const fn source_peer(source: Source) -> Option<PeerId> {
     match source {
         Source::Peer(peer) => Some(peer),
         Source::Client(_) => None,
-    }
-}
-
-/// Hashes of the ancestors of a block, by number on its own branch (for BLOCKHASH).
-pub(crate) struct Ancestors<'a> {
-    pub(crate) node: &'a Node,
-    pub(crate) parent: B256,
-}
-
-impl BlockHashes for Ancestors<'_> {
-    fn block_hash(&self, number: u64) -> Option<B256> {
-        let mut header = self.node.tree.get(self.parent)?;
-        loop {
-            if header.number == number {
-                return Some(header.hash());
-            }
-            if header.number < number {
-                return None;
-            }
-            if self.node.tree.is_canonical(header.hash()) {
-                return self.node.tree.canonical(number).ok().flatten();
-            }
-            header = self.node.tree.get(header.parent_hash)?;
-        }
     }
 }

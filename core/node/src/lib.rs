@@ -4,6 +4,7 @@
 //! both loops over [`Node::handle`] and [`Node::deadline`].
 
 mod bounded;
+mod execution;
 mod import;
 pub mod inventory;
 pub mod io;

@@ -503,7 +503,8 @@ pub(crate) fn reorg_limit(spec: &ChainSpec) -> u64 {
     }
 }
 
-fn checkpoint_block(
+/// Opens a block whose state is stored; what its execution gave beside the state is not known.
+pub(crate) fn checkpoint_block(
     reader: &Arc<dyn Reader>,
     hash: B256,
     total_weight: U256,

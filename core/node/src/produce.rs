@@ -2,15 +2,15 @@
 
 use crate::{
     Event, Node, Output,
-    import::Ancestors,
-    node::{final_record, reorg_limit, states_kept},
+    execution::Ancestors,
+    node::{checkpoint_block, final_record, reorg_limit, states_kept},
     outbox::Outbox,
 };
 use kette_chain::{ExecutedBlock, Record, Reorg};
 use kette_ledger::{Attributes, BlockError, Built};
 use kette_types::{
     B256, Block, Bytes, Fault, Header, Message, PeerId, Recovered, SealedHeader, Time, Transaction,
-    limits,
+    U256, limits,
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -217,7 +217,10 @@ impl Node {
                 self.recent.insert(hash, block.clone());
                 self.tree.hold(hash, Some(block));
             }
-            None => return self.alarm(format!("block {hash} cannot become head: its state is gone"), out),
+            None => {
+                return self
+                    .alarm(format!("block {hash} cannot become head: its state is gone"), out);
+            }
         }
         let removed = self.whole(&plan.removed);
         let final_before = self.tree.finalized();
@@ -261,6 +264,9 @@ impl Node {
             return Some(block.clone());
         }
         let header = self.tree.get(hash)?.clone();
+        if header.number == 0 {
+            return checkpoint_block(&self.reader, hash, U256::ZERO).ok();
+        }
         let body = self.reader.body(hash).ok().flatten()?;
         let senders = kette_ledger::recover(&body.transactions).into_iter().flatten().collect();
         let total_weight = self.tree.total_weight(hash)?;

@@ -293,19 +293,25 @@ impl Node {
         self.tick_orphans(now, out);
         for (header, other, late, fault) in self.relay.tick(now) {
             self.fault(now, late, fault, out);
+            self.sync.late(late);
             self.fetch(now, header, other.unwrap_or(late));
         }
         if self.sync_due || self.sync.deadline().is_some_and(|due| due <= now) {
             self.sync_due = false;
             let ours = self.ours();
-            let (tree, importer) = (&self.tree, &self.importer);
+            let (tree, importer, relay) = (&self.tree, &self.importer, &self.relay);
             let faults = self.sync.tick(
                 now,
                 ours,
                 &mut || tree.locator().unwrap_or_default(),
-                &|hash| tree.contains(hash) || importer.is_staged(hash),
+                &|hash| {
+                    tree.contains(hash) || importer.is_staged(hash) || relay.is_rebuilding(hash)
+                },
                 out.orders(),
             );
+            for hash in self.sync.take_abandoned() {
+                self.importer.forget(hash);
+            }
             self.faults(now, faults, out);
         }
         let syncing = self.sync.progress(self.ours()).is_some();

@@ -103,6 +103,11 @@ impl Relay {
         })
     }
 
+    /// Tells whether a block waits for missing transactions.
+    pub fn is_rebuilding(&self, hash: B256) -> bool {
+        self.rebuilds.contains_key(&hash)
+    }
+
     /// Takes a compact block whose header passed its checks.
     pub fn begin(
         &mut self,

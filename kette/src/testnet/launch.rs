@@ -3,7 +3,7 @@
 use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
     file::NetworkFile,
-    plan::Plan,
+    plan::{Plan, PortTurn},
     status::{self, NetworkStatus},
 };
 use crate::{commands::exit::Exit, presets, run::home::Home};
@@ -55,6 +55,7 @@ const LOG_LINES: usize = 12;
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     let file = NetworkFile::load(&wish.source)?;
+    let mut turn = Some(PortTurn::take());
     let manifest = prepare(directory, &file, wish)?;
     let started = Instant::now();
     let mut running = Running::default();
@@ -67,7 +68,10 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
             bail!("{}", ended_text(directory, &name));
         }
         let status = status::ask(&manifest, |name| directory.database(name)).await;
-        let ready = status.running == status.nodes
+        if status.running == status.nodes {
+            turn = None;
+        }
+        let ready = turn.is_none()
             && (status.nodes == 1 || status.connected == status.nodes)
             && status.components == 1
             && status.hash_equal
@@ -224,7 +228,8 @@ fn spawn(
         .iter()
         .map(|dial| {
             let other = &manifest.nodes[*dial];
-            format!("{}@127.0.0.1:{}", other.peer_id, other.plan.p2p)
+            let transport = if file.network.quic { "/quic" } else { "" };
+            format!("{}@127.0.0.1:{}{transport}", other.peer_id, other.plan.p2p)
         })
         .collect();
     let mut command = Command::new(std::env::current_exe()?);

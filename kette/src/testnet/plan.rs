@@ -3,7 +3,10 @@
 use super::file::{NetworkFile, Role, Topology};
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
 
 /// One node to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,23 @@ impl Plan {
             (node.p2p, node.rpc) = (base.saturating_add(offset), rpc.saturating_add(offset));
         }
         self.nodes.iter().flat_map(|node| [node.p2p, node.rpc]).find(|port| !is_free(*port))
+    }
+}
+
+/// Held from the choice of ports until the nodes listen there, so that networks which start at the same
+/// moment do not choose the same ones. Ends with the process, however that ends.
+#[derive(Debug)]
+pub struct PortTurn {
+    _lock: Option<File>,
+}
+
+impl PortTurn {
+    /// Waits for other launchers on this machine. Without a place for the lock it goes on without.
+    pub fn take() -> Self {
+        let path = std::env::temp_dir().join("kette-net-ports.lock");
+        // Another user's file can be read and locked, though not written.
+        let file = File::create_new(&path).or_else(|_| File::open(&path)).ok();
+        Self { _lock: file.filter(|file| file.lock().is_ok()) }
     }
 }
 

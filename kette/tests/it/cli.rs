@@ -1,11 +1,7 @@
 //! The command line against live nodes: every verb once, with what it prints and how it ends.
 
 use crate::harness::{
-    Chain, Node, Ports, Ran, accounts, kette,
-    nets::SOON,
-    program,
-    rpc::quantity,
-    text, until,
+    Chain, Node, Ports, Ran, accounts, kette, nets::SOON, program, rpc::quantity, text, until,
 };
 use serde_json::{Value, json};
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
@@ -70,7 +66,8 @@ fn keys_are_kept_as_keystore_files() {
 
     // The private key of a known account comes back as it went in.
     let key = alloy_primitives::hex::encode(accounts::signer(7).to_bytes());
-    let imported = with_input(&[["--json", "keys", "import"].as_slice(), &at].concat(), &key).json();
+    let imported =
+        with_input(&[["--json", "keys", "import"].as_slice(), &at].concat(), &key).json();
     assert_eq!(imported["address"], json!(accounts::address(7)));
     let list = kette(&["--json", "keys", "list", "--home", home]).json();
     assert_eq!(list.as_array().map(Vec::len), Some(2));
@@ -83,7 +80,8 @@ fn keys_are_kept_as_keystore_files() {
 
     let again = with_input(&[["keys", "import"].as_slice(), &at].concat(), &key);
     again.fails(2, &["exists already"]);
-    with_input(&[["keys", "import"].as_slice(), &at].concat(), "ten\n").fails(2, &["64 hexadecimal"]);
+    with_input(&[["keys", "import"].as_slice(), &at].concat(), "ten\n")
+        .fails(2, &["64 hexadecimal"]);
     fs::write(&secret, "wrong\n").expect("written");
     kette(&[private.as_slice(), &at].concat()).fails(2, &["wrong password"]);
     let stranger = accounts::address(8).to_string();
@@ -106,8 +104,7 @@ fn genesis_files_and_homes_are_made() {
     assert_ne!(preset["rulesHash"], checked["rulesHash"]);
 
     let home = dir.path().join("home");
-    let made =
-        kette(&["--json", "init", "--home", text(&home), "--chain", text(&path)]).json();
+    let made = kette(&["--json", "init", "--home", text(&home), "--chain", text(&path)]).json();
     assert_eq!((&made["genesisHash"], &made["chainId"]), (&checked["hash"], &json!(42)));
     let key = fs::metadata(home.join("node.key")).expect("a key");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
@@ -122,9 +119,8 @@ fn genesis_files_and_homes_are_made() {
 #[test]
 fn a_client_asks_pays_and_reads() {
     let ports = Ports::claim();
-    let mut chain = Chain(
-        serde_json::from_str(include_str!("../../presets/chains/dev.json")).expect("JSON"),
-    );
+    let mut chain =
+        Chain(serde_json::from_str(include_str!("../../presets/chains/dev.json")).expect("JSON"));
     chain.kette()["name"] = json!("cli");
     let node = Node::new(&ports, 0, &chain).with(&["--dev"]).up();
     let url = node.rpc.url();
@@ -153,7 +149,10 @@ fn a_client_asks_pays_and_reads() {
         at.as_slice(),
     ]
     .concat();
-    assert_eq!(ask(&from).json()["from"].as_str().map(str::to_lowercase), Some(mine.to_lowercase()));
+    assert_eq!(
+        ask(&from).json()["from"].as_str().map(str::to_lowercase),
+        Some(mine.to_lowercase())
+    );
     let account = ask(&["query", "account", &mine]).json();
     assert_eq!(account["nonce"], "1");
 
@@ -169,7 +168,10 @@ fn a_client_asks_pays_and_reads() {
     assert_eq!((&status["height"], &status["chainId"]), (&json!(2), &json!(31_337)));
     for words in [["status"].as_slice(), &["query", "block"], &["peers"]] {
         let plain = kette(&[words, &["--rpc", &url]].concat());
-        assert!(plain.code == 0 && !plain.out.is_empty() && !plain.out.starts_with('{'), "{plain:?}");
+        assert!(
+            plain.code == 0 && !plain.out.is_empty() && !plain.out.starts_with('{'),
+            "{plain:?}"
+        );
     }
 
     ask(&["query", "block", "99"]).fails(1, &["no block 99"]);
@@ -229,15 +231,16 @@ fn an_external_miner_wins_blocks_on_a_node_that_does_not_mine() {
     let ports = Ports::claim();
     let node = Node::new(&ports, 0, &Chain::fixed(9_902, 50_000)).with(&["--single"]).up();
     let url = node.rpc.url();
-    kette(&["miner", "--rpc", &url, "--blocks", "1"]).fails(2, &["mining is off"]);
-    // Templates for others, no thread of its own.
-    node.rpc.ask("kette_startMining", json!([0]));
+    let none = node.rpc.call("kette_getWork", json!([]));
+    assert!(none.is_err_and(|error| error.contains("kette_startMining(0)")));
     let mined = kette(&["--json", "miner", "--rpc", &url, "--blocks", "3", "--threads", "2"]);
     mined.found(3);
     until("three blocks", SOON, || match node.rpc.height() {
         Ok(3) => Ok(()),
         other => Err(other),
     });
+    let engine = node.rpc.ask("kette_engine", json!([]));
+    assert_eq!(engine["threads"], 0, "the node made templates and searched nothing itself");
     let block = node.rpc.ask("kette_block", json!([3]));
     assert_eq!(block["weight"], json!("0xc350"));
     // A wrong nonce is refused with the reason.

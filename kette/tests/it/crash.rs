@@ -40,6 +40,11 @@ fn nothing_acknowledged_is_lost_at_any_write() {
         assert_eq!(signal, Some(6), "round {round}: the node ended otherwise: {}", node.log_text());
         // The peer answers all the time, and what it has the node sent after writing it.
         blocks = peer.rpc.height().expect("the peer answers");
+        if round % WRITES == WRITES - 1 {
+            let stored = kette(&["--json", "chain", "verify", "--home", text(node.home())]).json();
+            let height = stored["blocks"].as_u64().expect("a number");
+            assert!(height >= blocks, "round {round}: {blocks} at the peer, {height} written");
+        }
     }
     figure("kill sweep: starts", ROUNDS);
     figure("kill sweep: seconds", started.elapsed().as_secs_f64());
@@ -53,7 +58,8 @@ fn nothing_acknowledged_is_lost_at_any_write() {
     check(&node, &said, &peer, ROUNDS);
     agreed(&[node.rpc, peer.rpc], blocks, SOON);
     until("all transactions in blocks", SOON, || {
-        let status = |hash: &String| node.rpc.ask("kette_finality", json!([hash]))["status"].clone();
+        let status =
+            |hash: &String| node.rpc.ask("kette_finality", json!([hash]))["status"].clone();
         let waiting = said.transactions.iter().filter(|hash| status(hash) == "pending").count();
         if waiting == 0 { Ok(()) } else { Err(waiting) }
     });
@@ -87,7 +93,9 @@ fn live(node: &mut Node, said: &mut Said, nonce: &mut u64, round: u64) {
                     *nonce += 1;
                 }
                 // Ended before it answered: the transaction may or may not have been written.
-                Err(error) if error.contains("nonce too low") || error.contains("already known") => {
+                Err(error)
+                    if error.contains("nonce too low") || error.contains("already known") =>
+                {
                     *nonce += 1;
                 }
                 Err(_) => {}

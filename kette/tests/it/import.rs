@@ -72,7 +72,8 @@ impl Ethereum {
             parent.base_fee_per_gas.expect("London"),
             BaseFeeParams::ethereum(),
         );
-        let (mut transactions, mut receipts): (Vec<TxEnvelope>, Vec<ReceiptEnvelope>) = <_>::default();
+        let (mut transactions, mut receipts): (Vec<TxEnvelope>, Vec<ReceiptEnvelope>) =
+            <_>::default();
         let (signer, to) = (accounts::signer(0), accounts::address(1));
         for wei in wei {
             let from = self.state.get_mut(&signer.address()).expect("funded");
@@ -93,7 +94,8 @@ impl Ethereum {
         let withdrawal =
             Withdrawal { index: 0, validator_index: 0, address: VALIDATOR, amount: withdrawn };
         let withdrawals = Withdrawals::new(vec![withdrawal]);
-        self.state.entry(VALIDATOR).or_default().balance += U256::from(withdrawn) * U256::from(GWEI);
+        self.state.entry(VALIDATOR).or_default().balance +=
+            U256::from(withdrawn) * U256::from(GWEI);
         let header = Header {
             parent_hash: parent.hash_slow(),
             number: parent.number + 1,
@@ -110,8 +112,11 @@ impl Ethereum {
             ..parent.clone()
         };
         self.head = header.clone();
-        let body =
-            BlockBody { transactions, ommers: Vec::<Header>::new(), withdrawals: Some(withdrawals) };
+        let body = BlockBody {
+            transactions,
+            ommers: Vec::<Header>::new(),
+            withdrawals: Some(withdrawals),
+        };
         Block { header, body }.encode(&mut self.file);
         self
     }

@@ -20,8 +20,7 @@ fn ten_thousand_blocks_from_one_address() {
     let mut source = Node::new(&ports, 0, &chain);
     let path = source.home().join("chain.rlp");
     std::fs::write(&path, &file).expect("written");
-    let imported =
-        kette(&["--json", "import", text(&path), "--home", text(source.home())]).json();
+    let imported = kette(&["--json", "import", text(&path), "--home", text(source.home())]).json();
     assert_eq!((&imported["blocks"], &imported["head"]), (&json!(BLOCKS), &json!(head)));
     figure("import: blocks per second", BLOCKS as f64 / imported["seconds"].as_f64().expect("s"));
 
@@ -55,7 +54,10 @@ fn ten_thousand_blocks_from_one_address() {
     let (_, page) = node.rpc.page("/stats").expect("a page");
     let stats: serde_json::Value = serde_json::from_str(&page).expect("JSON");
     let received = stats["total_bandwidth"].as_u64().expect("bytes");
-    figure("join: bytes in and out / bytes of the chain file", format!("{received} / {}", file.len()));
+    figure(
+        "join: bytes in and out / bytes of the chain file",
+        format!("{received} / {}", file.len()),
+    );
     assert!(received < 3 * file.len() as u64, "{received} bytes for {} of blocks", file.len());
     assert!(rate > 100.0, "{rate} blocks per second");
     let supply = node.rpc.ask("kette_supply", json!([]));

@@ -13,5 +13,6 @@ mod pages;
 mod partition;
 mod restart;
 mod rogue;
+mod wire;
 
 mod tidy;

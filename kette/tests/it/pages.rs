@@ -26,8 +26,12 @@ fn pages_tell_how_a_node_is() {
     let (code, status) = page(&node, "/status");
     assert_eq!(code, 200);
     let numbers = [
-        ("height", 8), ("blocks_finalized", 2), ("pending_blocks", 6), ("peers", 1),
-        ("pending_transactions", 0), ("validators", 0),
+        ("height", 8),
+        ("blocks_finalized", 2),
+        ("pending_blocks", 6),
+        ("peers", 1),
+        ("pending_transactions", 0),
+        ("validators", 0),
     ];
     for (field, value) in numbers {
         assert_eq!(status[field], json!(value), "{field} in {status}");
@@ -42,13 +46,16 @@ fn pages_tell_how_a_node_is() {
     assert_eq!(code, 200);
     let metrics = parse(&text);
     let plain = [
-        ("kette_chain_height", 8.0), ("kette_chain_finalized_height", 2.0),
-        ("kette_chain_blocks_produced_total", 8.0), ("kette_p2p_handshakes_completed_total", 1.0),
+        ("kette_chain_height", 8.0),
+        ("kette_chain_finalized_height", 2.0),
+        ("kette_chain_blocks_produced_total", 8.0),
+        ("kette_p2p_handshakes_completed_total", 1.0),
     ];
     for (name, value) in plain {
         assert_eq!(metrics.get(name), Some(&value), "{name} in\n{text}");
     }
-    let peers: f64 = metrics.iter().filter(|(k, _)| k.starts_with("kette_p2p_peers")).map(|(_, v)| v).sum();
+    let peers: f64 =
+        metrics.iter().filter(|(k, _)| k.starts_with("kette_p2p_peers")).map(|(_, v)| v).sum();
     assert_eq!(peers, 1.0, "{text}");
     assert!(metrics.contains_key("process_start_time_seconds") || metrics.len() > 20, "{text}");
 

@@ -50,7 +50,8 @@ fn halves_become_one_chain_and_lose_no_payment() {
     let healed = Instant::now();
     cut(&rpcs, &[]);
     agreed(&rpcs, probe, SOON);
-    let same = |hashes: Vec<Result<String, String>>| hashes.windows(2).all(|pair| pair[0] == pair[1]);
+    let same =
+        |hashes: Vec<Result<String, String>>| hashes.windows(2).all(|pair| pair[0] == pair[1]);
     assert!(same(rpcs.iter().map(|rpc| rpc.hash_at(probe)).collect()));
     let took = healed.elapsed();
     figure("partition of 3 and 3: one chain after the heal, s", took.as_secs_f64());

@@ -70,7 +70,7 @@ impl Toy {
     /// Switches the head, in the tree and then in the store.
     fn head(&mut self, name: &str) -> Reorg {
         let hash = self.hash(name);
-        let planned = self.tree.plan(hash).unwrap();
+        let planned = self.tree.plan(hash).expect("it is in the tree");
         let reorg = self.tree.set_head(hash);
         assert_eq!(planned, reorg);
         let (keep, added) = (reorg.keep, reorg.added.clone());
@@ -80,10 +80,14 @@ impl Toy {
         reorg
     }
 
+    fn at(&self, number: u64) -> Option<B256> {
+        self.tree.canonical(number).expect("memory does not fail")
+    }
+
     fn canonical(&self) -> Vec<&str> {
-        let hashes = (0..=self.tree.head().number).map(|n| self.tree.canonical(n).unwrap().unwrap());
+        let hashes = (0..=self.tree.head().number).map(|n| self.at(n).expect("no hole"));
         let names = hashes.map(|hash| self.name(hash)).collect();
-        assert_eq!(self.tree.canonical(self.tree.head().number + 1).unwrap(), None);
+        assert_eq!(self.at(self.tree.head().number + 1), None);
         names
     }
 
@@ -160,7 +164,8 @@ fn finality_follows_the_chain_and_falls_back_with_a_reorganization() {
     let whole = |toy: &Toy, name: &str| toy.tree.executed(toy.hash(name)).is_some();
     assert!(!whole(&toy, "a4") && whole(&toy, "a5") && whole(&toy, "a10"));
     let old = toy.blocks["a4"].clone();
-    toy.tree.restore(old);
+    let name = old.hash();
+    toy.tree.hold(name, Some(old));
     assert!(whole(&toy, "a4"));
     toy.branch("a6", "b", 5);
     let reorg = toy.head("b5");
@@ -183,7 +188,8 @@ fn pruning_forgets_what_is_deep_and_names_dead_side_blocks() {
     let mut names = toy.names(&dead);
     names.sort_unstable();
     let c: Vec<String> = (1..=9).map(|i| format!("c{i}")).collect();
-    let mut expected: Vec<&str> = ["b1", "b2", "b3"].into_iter().chain(c.iter().map(|c| &**c)).collect();
+    let mut expected: Vec<&str> =
+        ["b1", "b2", "b3"].into_iter().chain(c.iter().map(|c| &**c)).collect();
     expected.sort_unstable();
     assert_eq!(names, expected);
     assert_eq!(toy.tree.horizon(), 12);
@@ -236,10 +242,8 @@ fn a_locator_is_dense_and_then_sparse() {
     toy.head("a200");
     toy.tree.prune(50);
     let locator = toy.tree.locator().unwrap();
-    let numbers: Vec<u64> = locator
-        .iter()
-        .map(|hash| toy.chain.header(*hash).unwrap().unwrap().number)
-        .collect();
+    let numbers: Vec<u64> =
+        locator.iter().map(|hash| toy.chain.header(*hash).unwrap().unwrap().number).collect();
     assert_eq!(numbers[..10], [200, 199, 198, 197, 196, 195, 194, 193, 192, 191]);
     assert!(numbers.windows(2).all(|pair| pair[0] > pair[1]));
     let steps: Vec<u64> = numbers.windows(2).map(|pair| pair[0] - pair[1]).collect();

@@ -68,6 +68,11 @@ impl Bodies {
         self.refused.entry(hash).or_default().insert(peer);
     }
 
+    #[cfg(test)]
+    pub(super) fn refused_len(&self) -> usize {
+        self.refused.len()
+    }
+
     pub(super) fn done(&mut self, hash: B256) {
         self.staged.remove(&hash);
         self.refused.remove(&hash);
@@ -81,8 +86,8 @@ impl Bodies {
         }
     }
 
-    /// Takes overdue requests off the list and returns who did not answer.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<PeerId> {
+    /// Takes overdue requests off the list and returns who did not answer which.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<(PeerId, u64)> {
         let late: Vec<(PeerId, u64)> = self
             .requests
             .iter()
@@ -92,7 +97,7 @@ impl Bodies {
         for (peer, id) in &late {
             self.answered(*peer, *id);
         }
-        late.into_iter().map(|(peer, _)| peer).collect()
+        late
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

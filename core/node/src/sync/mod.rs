@@ -15,7 +15,12 @@ pub use headers::PendingHeader;
 
 use crate::Output;
 use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Headers kept ahead of the executed chain.
 pub const HEADERS_AHEAD_MAX: usize = 8_192;
@@ -25,6 +30,8 @@ pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 pub const BODIES_TIMEOUT: Duration = Duration::from_secs(8);
 /// Unbacked claims of one peer until it counts as a fault.
 const UNBACKED_CLAIMS_MAX: u32 = 3;
+/// A branch whose first missing block nobody handed out for so long is forgotten.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// How long a peer whose claim was not backed is not asked again.
 const UNBACKED_PAUSE: Duration = Duration::from_secs(2);
 
@@ -37,6 +44,10 @@ pub struct Sync {
     next_id: u64,
     /// Number of the head when the current sync began.
     starting: Option<u64>,
+    /// The first missing block of the best branch, and since when it is.
+    front: Option<(B256, Time)>,
+    /// Blocks of branches that were forgotten, until the node took note.
+    abandoned: Vec<B256>,
 }
 
 #[derive(Debug, Default)]
@@ -49,9 +60,26 @@ struct Peer {
     strikes: u32,
     /// It announced a block whose parent we do not have: ask it once, whatever it claims.
     announced: bool,
+    /// Requests that timed out: an answer after all is late, not unasked for.
+    overdue: VecDeque<u64>,
     pause_until: Option<Time>,
     /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
     window: usize,
+}
+
+impl Peer {
+    fn note_overdue(&mut self, request: Option<u64>) {
+        self.overdue.extend(request);
+        if self.overdue.len() > OVERDUE_MAX {
+            self.overdue.pop_front();
+        }
+    }
+
+    /// Tells whether this request timed out, once.
+    fn takes_overdue(&mut self, request: u64) -> bool {
+        let at = self.overdue.iter().position(|overdue| *overdue == request);
+        at.is_some_and(|at| self.overdue.remove(at).is_some())
+    }
 }
 
 #[derive(Debug)]
@@ -103,6 +131,8 @@ impl Sync {
             bodies: Bodies::default(),
             next_id: 1,
             starting: None,
+            front: None,
+            abandoned: Vec::new(),
         }
     }
 
@@ -134,6 +164,13 @@ impl Sync {
         }
     }
 
+    /// Notes that a peer kept the node waiting elsewhere: others are asked first.
+    pub fn late(&mut self, peer: PeerId) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.strikes = entry.strikes.saturating_add(1);
+        }
+    }
+
     /// Takes an answer of headers.
     pub fn headers(
         &mut self,
@@ -147,6 +184,9 @@ impl Sync {
             Some(request) if request.id == id => request,
             other => {
                 entry.headers = other;
+                if entry.takes_overdue(id) {
+                    return HeadersAnswer::Nothing;
+                }
                 return HeadersAnswer::Fault(Fault::Unsolicited);
             }
         };
@@ -214,7 +254,10 @@ impl Sync {
         id: u64,
         bodies: Vec<Body>,
     ) -> Result<Vec<Arrived>, Fault> {
-        let asked = self.bodies.answered(peer, id).ok_or(Fault::Unsolicited)?;
+        let Some(asked) = self.bodies.answered(peer, id) else {
+            let late = self.peers.get_mut(&peer).is_some_and(|entry| entry.takes_overdue(id));
+            return if late { Ok(Vec::new()) } else { Err(Fault::Unsolicited) };
+        };
         if bodies.len() > asked.len() {
             return Err(Fault::WrongAnswer("more bodies than asked for"));
         }
@@ -291,6 +334,7 @@ impl Sync {
     ) -> Vec<(PeerId, Fault)> {
         let mut faults = Vec::new();
         self.expire(now, &mut faults);
+        self.give_up(now, known, &mut faults);
         self.ask_headers(now, ours, locator, out);
         self.ask_bodies(now, ours, known, out);
         let best = self.best_weight(ours);
@@ -305,7 +349,8 @@ impl Sync {
     fn expire(&mut self, now: Time, faults: &mut Vec<(PeerId, Fault)>) {
         for (id, peer) in &mut self.peers {
             if peer.headers.as_ref().is_some_and(|request| request.due <= now) {
-                peer.headers = None;
+                let overdue = peer.headers.take().map(|request| request.id);
+                peer.note_overdue(overdue);
                 peer.strikes = peer.strikes.saturating_add(1);
                 peer.pause_until = Some(now + HEADERS_TIMEOUT);
                 faults.push((*id, Fault::Timeout));
@@ -314,14 +359,55 @@ impl Sync {
                 peer.pause_until = None;
             }
         }
-        for id in self.bodies.expire(now) {
+        for (id, request) in self.bodies.expire(now) {
             if let Some(peer) = self.peers.get_mut(&id) {
+                peer.note_overdue(Some(request));
                 peer.window = (peer.window / 2).max(BODIES_WINDOW_MIN);
                 peer.strikes = peer.strikes.saturating_add(1);
                 peer.pause_until = Some(now + UNBACKED_PAUSE);
             }
             faults.push((id, Fault::Timeout));
         }
+    }
+
+    /// Forgets the best branch if nobody hands out its next block. While it counts as the best one, lighter
+    /// branches that do exist are not asked for, and its headers take their room.
+    fn give_up(
+        &mut self,
+        now: Time,
+        known: &dyn Fn(B256) -> bool,
+        faults: &mut Vec<(PeerId, Fault)>,
+    ) {
+        let first = self.headers.path(1).first().copied().filter(|hash| !known(*hash));
+        let Some(first) = first else {
+            self.front = None;
+            return;
+        };
+        let since = match self.front {
+            Some((hash, since)) if hash == first => since,
+            _ => now,
+        };
+        self.front = Some((first, since));
+        if now < since + GIVE_UP_AFTER {
+            return;
+        }
+        self.front = None;
+        for (hash, from) in self.headers.remove_branch(first) {
+            self.bodies.done(hash);
+            self.abandoned.push(hash);
+            if hash == first
+                && let Some(peer) = self.peers.get_mut(&from)
+            {
+                peer.weight = U256::ZERO;
+                peer.strikes = peer.strikes.saturating_add(1);
+                faults.push((from, Fault::FalseClaim("headers without bodies")));
+            }
+        }
+    }
+
+    /// Returns the blocks of branches that were forgotten since the last call.
+    pub fn take_abandoned(&mut self) -> Vec<B256> {
+        std::mem::take(&mut self.abandoned)
     }
 
     fn best_weight(&self, ours: Ours) -> U256 {
@@ -423,7 +509,12 @@ impl Sync {
             .peers
             .values()
             .flat_map(|peer| [peer.headers.as_ref().map(|request| request.due), peer.pause_until]);
-        crate::io::earliest(peers.chain([self.bodies.deadline()]))
+        crate::io::earliest(
+            peers.chain([
+                self.bodies.deadline(),
+                self.front.map(|(_, since)| since + GIVE_UP_AFTER),
+            ]),
+        )
     }
 
     /// Returns where sync stands, or `None` when caught up: (start, highest).
@@ -448,5 +539,7 @@ const BODIES_AHEAD_MAX: usize = 1_024;
 const REQUESTS_PER_PEER: usize = 2;
 /// Bodies in the first request to a peer.
 const BODIES_WINDOW_START: usize = 16;
+/// Timed-out requests remembered per peer.
+const OVERDUE_MAX: usize = 8;
 /// Bodies in a request to a peer that timed out.
 const BODIES_WINDOW_MIN: usize = 4;

@@ -38,7 +38,7 @@ fn conflicting_nonces_end_with_one_of_them_everywhere() {
     assert!(refused.is_err() && refused != underpriced);
     assert!((0..3).all(|i| world.faults(i).is_empty()));
     world.mine(1, true);
-    world.run_until("a block", secs(100), |w| (0..3).all(|i| w.pool(i).len() == 0));
+    world.run_until("a block", secs(100), |w| (0..3).all(|i| w.pool(i).is_empty()));
 }
 
 #[test]
@@ -120,7 +120,8 @@ fn a_message_before_the_hello_ends_the_session() {
 #[test]
 fn another_chain_is_refused_with_a_reason() {
     let mut world = World::new(1);
-    let cases: [(fn(&mut kette_types::Hello), DisconnectReason); 3] = [
+    type Spoil = fn(&mut kette_types::Hello);
+    let cases: [(Spoil, DisconnectReason); 3] = [
         (|h| h.genesis = B256::ZERO, DisconnectReason::WrongGenesis),
         (|h| h.chain_id = 1, DisconnectReason::WrongChainId),
         (|h| h.version = 99, DisconnectReason::WrongVersion),

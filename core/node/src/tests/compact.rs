@@ -57,7 +57,7 @@ fn a_block_of_known_transactions_needs_no_question() {
     let heard = world.hear(p);
     assert!(missing(&heard).is_none() && bodies(&heard).is_none());
     assert_eq!(world.node(0).counters.compact_hits, 1);
-    assert!(world.pool(0).len() == 0);
+    assert!(world.pool(0).is_empty());
     world.check(0);
 }
 

@@ -182,13 +182,11 @@ impl Forge {
         &self.made[&hash].state
     }
 
-    /// Knows a block that a node made.
-    pub(super) fn learn(&mut self, block: &ExecutedBlock) {
-        let made = Made {
-            block: block.block.clone(),
-            state: block.state.clone(),
-            weight: block.total_weight,
-        };
+    /// Takes a bad block for a good one that changed nothing, so that others can stand on it.
+    pub(super) fn pretend(&mut self, block: &Block) {
+        let parent = &self.made[&block.header.parent_hash];
+        let weight = parent.weight + block.header.difficulty;
+        let made = Made { block: block.clone(), state: parent.state.clone(), weight };
         self.made.insert(block.hash(), made);
     }
 
@@ -273,7 +271,14 @@ impl Forge {
                 Some(Message::Headers { id: *id, headers })
             }
             Message::GetBodies { id, hashes } => {
-                let known = hashes.iter().map_while(|hash| self.block(*hash));
+                let mut own = std::collections::BTreeSet::new();
+                let mut cursor = tip;
+                while let Some(made) = self.made.get(&cursor) {
+                    own.insert(cursor);
+                    cursor = made.block.header.parent_hash;
+                }
+                let mine = hashes.iter().take_while(|hash| own.contains(*hash));
+                let known = mine.map_while(|hash| self.block(*hash));
                 Some(Message::Bodies { id: *id, bodies: known.map(|b| b.body.clone()).collect() })
             }
             Message::GetBlockTransactions { block, indexes } => {

@@ -167,7 +167,7 @@ fn reorganize(depth: usize) {
     world.check(0);
     assert_eq!(world.pool(0).len(), 2 * depth - 1, "all but the one in both branches come back");
     world.mine(0, true);
-    world.run_until("the rest", secs(2_000), |w| w.pool(0).len() == 0);
+    world.run_until("the rest", secs(2_000), |w| w.pool(0).is_empty());
     world.mine(0, false);
     world.run(secs(1));
     let state = &world.node(0).tree().head_block().state;
@@ -211,6 +211,7 @@ fn a_reorganization_beyond_the_limit_waits_for_the_operator() {
     assert_eq!(world.node(0).alarms.len(), 1, "{:?}", world.node(0).alarms);
     world.feed(0, &other[crossing + 1..]);
     assert_eq!(world.node(0).alarms.len(), 1, "one alarm for one branch");
+    assert!(other.iter().all(|b| world.node(0).tree().contains(b.hash())));
     // While it waits the chain goes on and nothing becomes final.
     world.feed(0, &own[11..]);
     assert_eq!(world.head(0), last(&own));
@@ -321,6 +322,20 @@ fn a_reorganization_below_the_last_checkpoint_commits_right() {
             assert_eq!(stored.storage(contract, slot).unwrap(), expected);
         }
     }
+    world.check(0);
+}
+
+#[test]
+fn a_branch_may_fork_as_deep_as_the_limit_says_wherever_states_are_stored() {
+    let mut world = World::with(1, &serde_json::json!({ "reorgLimit": 20 }), |_, _| {});
+    let mut forge = Forge::new(&world.spec);
+    let own = with_hoards(&mut forge, world.genesis, 53, &after(12), 1);
+    world.feed(0, &own);
+    assert!(world.hosts[0].disk.checkpoint().0 < 33, "the horizon lies above the stored state");
+    let tip = own[32].hash();
+    let side = with_hoards(&mut forge, tip, 21, &after(12).by(2), 90);
+    world.feed(0, &side);
+    assert_eq!(world.head(0), last(&side), "{}", world.describe());
     world.check(0);
 }
 

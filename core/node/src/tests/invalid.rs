@@ -39,12 +39,14 @@ fn announce(world: &mut World, block: &Block) -> usize {
         for message in world.hear(p) {
             let answer = match &*message {
                 Message::GetBlockTransactions { indexes, .. } => {
-                    let picked = indexes.iter().map(|i| block.body.transactions[*i as usize].clone());
+                    let picked =
+                        indexes.iter().map(|i| block.body.transactions[*i as usize].clone());
                     let (block, transactions) = (block.hash(), picked.collect());
                     Message::BlockTransactions { block, transactions }
                 }
-                Message::GetBodies { id, .. } => {
-                    Message::Bodies { id: *id, bodies: vec![block.body.clone()] }
+                Message::GetBodies { id, hashes } => {
+                    let own = hashes.iter().take_while(|hash| **hash == block.hash());
+                    Message::Bodies { id: *id, bodies: own.map(|_| block.body.clone()).collect() }
                 }
                 _ => continue,
             };
@@ -96,14 +98,13 @@ fn refused(what: &str, kind: &str, make: impl FnOnce(&Forge, B256) -> Block) {
 
 /// A block with two transfers, spoilt before it is sealed.
 fn spoilt(spoil: impl FnOnce(&mut Header, &mut Body)) -> impl FnOnce(&Forge, B256) -> Block {
-    move |forge, tip| {
-        forge.spoilt(tip, &after(12).with([transfer(0, 0), transfer(0, 1)]), spoil)
-    }
+    move |forge, tip| forge.spoilt(tip, &after(12).with([transfer(0, 0), transfer(0, 1)]), spoil)
 }
 
 #[test]
 fn what_execution_finds_out_is_an_invalid_block() {
-    let cases: [(&str, fn(&mut Header, &mut Body)); 8] = [
+    type Spoil = fn(&mut Header, &mut Body);
+    let cases: [(&str, Spoil); 8] = [
         ("state root", |h, _| h.state_root = B256::repeat_byte(1)),
         ("receipts root", |h, _| h.receipts_root = B256::repeat_byte(1)),
         ("gas used", |h, _| h.gas_used += 1),
@@ -162,7 +163,8 @@ fn bad_transactions_make_an_invalid_block() {
 #[test]
 fn what_the_header_shows_is_an_invalid_header() {
     let excess = |seconds: i64| Bytes::copy_from_slice(&seconds.to_be_bytes());
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Header, &mut Body)>)> = vec![
+    type Spoil = Box<dyn FnOnce(&mut Header, &mut Body)>;
+    let cases: Vec<(&str, Spoil)> = vec![
         ("difficulty", Box::new(|h, _| h.difficulty += U256::ONE)),
         ("difficulty below the lowest", Box::new(|h, _| h.difficulty = U256::ZERO)),
         ("excess", Box::new(move |h, _| h.extra_data = excess(-7))),
@@ -173,26 +175,38 @@ fn what_the_header_shows_is_an_invalid_header() {
         ("no base fee", Box::new(|h, _| h.base_fee_per_gas = None)),
         ("more gas than the limit", Box::new(|h, _| h.gas_used = h.gas_limit + 1)),
         ("a jump of the gas limit", Box::new(|h, _| h.gas_limit *= 2)),
-        ("median time past", Box::new(move |h, _| {
-            // Exactly the median of the eleven before it.
-            h.timestamp -= 12 + 5 * 12;
-            h.extra_data = excess(-5 * 12 - 12);
-        })),
+        (
+            "median time past",
+            Box::new(move |h, _| {
+                // Exactly the median of the eleven before it.
+                h.timestamp -= 12 + 5 * 12;
+                h.extra_data = excess(-5 * 12 - 12);
+            }),
+        ),
         ("number", Box::new(|h, _| h.number += 1)),
-        ("ommers", Box::new(|h, b| {
-            b.ommers = vec![h.clone()];
-            h.ommers_hash = alloy_consensus::proofs::calculate_ommers_root(&b.ommers);
-        })),
-        ("withdrawals", Box::new(|h, b| {
-            let withdrawals = b.withdrawals.as_mut().unwrap();
-            withdrawals.push(alloy_eips::eip4895::Withdrawal::default());
-            let root = alloy_consensus::proofs::calculate_withdrawals_root(withdrawals);
-            h.withdrawals_root = Some(root);
-        })),
-        ("no withdrawals", Box::new(|h, b| {
-            b.withdrawals = None;
-            h.withdrawals_root = None;
-        })),
+        (
+            "ommers",
+            Box::new(|h, b| {
+                b.ommers = vec![h.clone()];
+                h.ommers_hash = alloy_consensus::proofs::calculate_ommers_root(&b.ommers);
+            }),
+        ),
+        (
+            "withdrawals",
+            Box::new(|h, b| {
+                let withdrawals = b.withdrawals.as_mut().unwrap();
+                withdrawals.push(alloy_eips::eip4895::Withdrawal::default());
+                let root = alloy_consensus::proofs::calculate_withdrawals_root(withdrawals);
+                h.withdrawals_root = Some(root);
+            }),
+        ),
+        (
+            "no withdrawals",
+            Box::new(|h, b| {
+                b.withdrawals = None;
+                h.withdrawals_root = None;
+            }),
+        ),
         ("blob gas", Box::new(|h, _| h.blob_gas_used = Some(131_072))),
         ("excess blob gas", Box::new(|h, _| h.excess_blob_gas = Some(1))),
         ("beacon root", Box::new(|h, _| h.parent_beacon_block_root = Some(B256::repeat_byte(1)))),

@@ -1,5 +1,6 @@
 //! Whole nodes in memory: what one node does with others, with bad peers and after a crash.
 
+mod attacks;
 mod clients;
 mod compact;
 mod disk;
@@ -7,6 +8,7 @@ mod forge;
 mod forks;
 mod invalid;
 mod network;
+mod puppet;
 mod restart;
 mod syncing;
 mod world;

@@ -102,7 +102,7 @@ fn transactions_submitted_on_one_reach_all_and_are_mined() {
     }
     world.run_until("all pools", secs(10), |w| (0..4).all(|i| w.pool(i).len() == 100));
     world.mine(3, true);
-    world.run_until("empty pools", secs(300), |w| (0..4).all(|i| w.pool(i).len() == 0));
+    world.run_until("empty pools", secs(300), |w| (0..4).all(|i| w.pool(i).is_empty()));
     world.mine(3, false);
     world.run(secs(2));
     for i in 0..4 {

@@ -80,7 +80,7 @@ fn transactions_of_clients_survive_and_those_in_blocks_are_forgotten() {
     world.start(0);
     assert_eq!(world.pool(0).len(), 10);
     world.mine(0, true);
-    world.run_until("blocks", secs(300), |w| w.pool(0).len() == 0);
+    world.run_until("blocks", secs(300), |w| w.pool(0).is_empty());
     assert_eq!(world.hosts[0].disk.pending(), 0);
     world.crash(0);
     world.start(0);

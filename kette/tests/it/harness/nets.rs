@@ -63,12 +63,6 @@ impl Net {
         kette(&[&["--json", "net", verb, "--home", text(&home)], args].concat())
     }
 
-    /// What `kette net status` says.
-    #[track_caller]
-    pub(crate) fn status(&self) -> Value {
-        self.run("status", &[]).json()
-    }
-
     /// Waits until the network's status is as wanted; returns it and how long that took.
     pub(crate) fn until(
         &self,

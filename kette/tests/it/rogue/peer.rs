@@ -52,9 +52,8 @@ impl Rogue {
     pub(super) fn greet(node: &Node, chain: &Chain, seed: u8, claim: ChainStatus) -> Self {
         let mut rogue = Self::silent(node, chain, seed);
         rogue.say(Message::Hello(Box::new(hello(chain, claim))));
-        let answer = rogue.hear(secs(10), |message| {
-            matches!(message, Message::Hello(_)).then_some(())
-        });
+        let answer =
+            rogue.hear(secs(10), |message| matches!(message, Message::Hello(_)).then_some(()));
         assert!(answer.is_some(), "no hello; goodbye {:?}", rogue.goodbye);
         rogue
     }
@@ -113,7 +112,8 @@ impl Rogue {
             tokio::time::timeout(limit, async {
                 loop {
                     let event = events.recv().await?;
-                    if let NetworkEvent::Message { message: Message::Goodbye(reason), .. } = &event {
+                    if let NetworkEvent::Message { message: Message::Goodbye(reason), .. } = &event
+                    {
                         *goodbye = Some(*reason);
                     }
                     if let Some(found) = pick(&event) {
