@@ -28,6 +28,9 @@ pub struct Config {
     pub per_ip_max: Option<usize>,
     /// Program name and version, told to peers by libp2p's identify protocol.
     pub agent: String,
+    /// Whether the first control frame of a session is handed on before frames of other lanes: for
+    /// protocols that open with a hello.
+    pub control_first: bool,
     /// How long a transport handshake may take.
     pub handshake_timeout: Duration,
     /// How long a begun frame may take, beside the time its length allows.
@@ -48,6 +51,7 @@ impl Config {
             pending_inbound_max: 64,
             per_ip_max: None,
             agent: concat!("kette/", env!("CARGO_PKG_VERSION")).to_owned(),
+            control_first: false,
             handshake_timeout: Duration::from_secs(5),
             frame_timeout: Duration::from_secs(20),
         }

@@ -18,7 +18,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::timeout,
+};
 
 /// What the handle, the driver and the tasks share about a session.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct Session {
     total: Arc<Mutex<Traffic>>,
     /// Microseconds; 0 is unknown.
     rtt: AtomicU64,
+    /// The first control frame was handed on.
+    greeted: watch::Sender<bool>,
 }
 
 impl Session {
@@ -58,7 +63,20 @@ impl Session {
             traffic: Mutex::default(),
             total,
             rtt: AtomicU64::new(0),
+            greeted: watch::Sender::new(false),
         }
+    }
+
+    /// Lets the other lanes flow.
+    pub(crate) fn greet(&self) {
+        self.greeted.send_replace(true);
+    }
+
+    /// Waits until the first control frame was handed on. Lanes are streams of their own, so what a peer
+    /// says right after its hello may arrive before it.
+    async fn greeting(&self) {
+        // The sender lives as long as the session.
+        let _ = self.greeted.subscribe().wait_for(|greeted| *greeted).await;
     }
 
     /// Returns the send queue of `lane`.
@@ -167,6 +185,9 @@ pub(crate) async fn read_lane<S: AsyncRead + Unpin>(
     frame_timeout: Duration,
 ) -> DisconnectReason {
     let (number, peer) = (session.number, session.peer);
+    if lane != Lane::Control {
+        session.greeting().await;
+    }
     loop {
         let (frame, permit) = match read_frame(&mut stream, lane, inbox, frame_timeout).await {
             Ok(Some(frame)) => frame,
@@ -198,6 +219,9 @@ pub(crate) async fn read_lane<S: AsyncRead + Unpin>(
         drop(frame);
         if !inbox.said(number, peer, urgency, event, permit).await {
             return DisconnectReason::Shutdown;
+        }
+        if lane == Lane::Control {
+            session.greet();
         }
     }
 }

@@ -176,6 +176,7 @@ fn network_config(
     kind: NetworkKind,
 ) -> kette_network::Config {
     kette_network::Config {
+        control_first: true,
         quic: settings.quic,
         kademlia: settings.discovery,
         public: kind == NetworkKind::Public,

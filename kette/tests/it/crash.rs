@@ -31,7 +31,7 @@ fn nothing_acknowledged_is_lost_at_any_write() {
     let started = Instant::now();
     let (mut said, mut nonce, mut blocks) = (Said::default(), 0, 0);
     for round in 0..ROUNDS {
-        let side = if round / WRITES % 2 == 0 { "before" } else { "after" };
+        let side = if (round / WRITES).is_multiple_of(2) { "before" } else { "after" };
         let at = 1 + round % WRITES;
         node.env("KETTE_CRASH_AT", Some(&format!("{at}:{side}")));
         node.spawn();

@@ -41,7 +41,11 @@ impl Driver {
         self.sessions_begun += 1;
         let number = self.sessions_begun;
         let total = Arc::clone(&self.shared.total);
-        let session = Arc::new(Session::new(number, connection, peer, address, direction, total));
+        let session = Session::new(number, connection, peer, address, direction, total);
+        if !self.config.control_first {
+            session.greet();
+        }
+        let session = Arc::new(session);
         let (draining, drained) = mpsc::channel(1);
         let live = Live {
             session: Arc::clone(&session),
