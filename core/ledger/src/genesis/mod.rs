@@ -68,13 +68,6 @@ fn check(spec: &ChainSpec) -> Result<(), GenesisError> {
     if genesis.config.bogota_time.is_some() {
         return Err(GenesisError::UnknownFork("bogota"));
     }
-    let config = &genesis.config;
-    if config.constantinople_block.is_some()
-        && config.petersburg_block.is_some_and(|block| Some(block) != config.constantinople_block)
-    {
-        // It never lived anywhere but on test networks, and revm does not have it.
-        return Err(GenesisError::UnknownFork("constantinople without petersburg"));
-    }
     let mut balances = genesis.alloc.values().map(|account| account.balance);
     if balances.try_fold(U256::ZERO, U256::checked_add).is_none() {
         return Err(GenesisError::Supply);

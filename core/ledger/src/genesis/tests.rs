@@ -143,9 +143,6 @@ fn refusals() {
         refuse(json!({ "config": { "amsterdamTime": 9 } })),
         GenesisError::UnknownFork("amsterdam")
     );
-    let split = json!({ "config": { "constantinopleBlock": 0, "petersburgBlock": 1 } });
-    let fork = "constantinople without petersburg";
-    assert_eq!(refuse(split), GenesisError::UnknownFork(fork));
     let rich = json!({ "balance": U256::MAX });
     assert_eq!(refuse(json!({ "alloc": { who(9).to_string(): rich } })), GenesisError::Supply);
 }

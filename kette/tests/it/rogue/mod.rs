@@ -202,7 +202,7 @@ fn every_bad_beginning_has_its_reason() {
     };
     let greeting = Message::Hello(Box::new(good.clone()));
     let cases = [
-        (vec![Message::GetPeers], DisconnectReason::MessageBeforeHello),
+        (vec![Message::Ping(1)], DisconnectReason::MessageBeforeHello),
         (vec![with(|hello| hello.version += 1)], DisconnectReason::WrongVersion),
         (vec![with(|hello| hello.chain_id += 1)], DisconnectReason::WrongChainId),
         (vec![with(|hello| hello.genesis = B256::ZERO)], DisconnectReason::WrongGenesis),
@@ -266,15 +266,20 @@ fn floods_of_inventory_end_the_session_and_leave_nothing() {
         ("transactions that nobody signed", &|n| Message::Transactions(forged(n))),
         ("transactions of the poor", &|n| Message::Transactions(unfunded(n))),
     ];
+    const ENDS: [DisconnectReason; 2] =
+        [DisconnectReason::ProtocolViolation, DisconnectReason::Banned];
     let before = node.rss();
     for (seed, (what, make)) in (1..).zip(floods) {
         let messages: Vec<Message> = (0..300).map(make).collect();
         let mut rogue = Rogue::ready(&node, &chain, seed);
         let (started, spent) = (Instant::now(), cpu(&node));
         for message in messages {
-            while !rogue.say(message.clone()) && rogue.stands() {}
+            if !rogue.say(message) && !rogue.stands() {
+                break;
+            }
         }
-        assert_eq!(rogue.ended(secs(10)), DisconnectReason::ProtocolViolation, "{what}");
+        let reason = rogue.ended(secs(10));
+        assert!(ENDS.contains(&reason), "{what}: {reason:?}");
         figure(&format!("{what}: session ended after, ms"), started.elapsed().as_millis());
         figure(&format!("{what}: processor, ms"), cpu(&node) - spent);
     }
@@ -324,12 +329,14 @@ fn more_sessions_than_slots_are_sent_away_and_the_node_goes_on() {
     let mut crowd = Vec::new();
     let mut refused = 0;
     for seed in 1..=110 {
-        let mut rogue = Rogue::silent(&node, &chain, seed);
+        let Ok(mut rogue) = Rogue::connect(&node, &chain, seed) else {
+            refused += 1;
+            continue;
+        };
         rogue.say(Message::Hello(Box::new(hello(&chain, ChainStatus::default()))));
         if rogue.stands() {
             crowd.push(rogue);
         } else {
-            assert_eq!(rogue.goodbye, Some(DisconnectReason::TooManyPeers));
             refused += 1;
         }
     }
@@ -340,55 +347,4 @@ fn more_sessions_than_slots_are_sent_away_and_the_node_goes_on() {
     figure("memory per session, KiB", grown / crowd.len() as u64 / 1_024);
     assert!(crowd[0].say(announce(&Forge::new(&chain).block(Vec::new()))));
     reaches(&node, 1);
-}
-
-#[test]
-fn exp_side_branches() {
-    let ports = Ports::claim();
-    let (chain, node) = victim(&ports, 9_414);
-    let mut forge = Forge::new(&chain);
-    let mut honest = Rogue::ready(&node, &chain, 2);
-    let mut old = None;
-    for number in 0..60 {
-        if number == 15 {
-            old = Some(forge.clone());
-        }
-        // Burns 29 million gas.
-        let block = forge.block(vec![call(
-            &chain,
-            0,
-            number,
-            TxKind::Create,
-            29_000_000,
-            vec![0x5b, 0x5f, 0x56],
-        )]);
-        let started = Instant::now();
-        feed(&mut honest, &block);
-        reaches(&node, number + 1);
-        if number == 59 {
-            figure("EXP one honest heavy block", format!("{:?}", started.elapsed()));
-        }
-    }
-    let old = old.expect("made");
-    let before = (cpu(&node), node.rss(), node.database_bytes());
-    let mut rogue = Rogue::ready(&node, &chain, 1);
-    let started = Instant::now();
-    for n in 0..50u8 {
-        let mut fork = old.clone();
-        fork.miner = Address::repeat_byte(0x40 + n);
-        feed(&mut rogue, &fork.block(Vec::new()));
-    }
-    let stands = rogue.stands();
-    figure(
-        "EXP 50 side blocks 45 deep",
-        format!(
-            "{stands} {:?} cpu {} ms rss {} -> {} db {} -> {}",
-            started.elapsed(),
-            cpu(&node) - before.0,
-            before.1 / MIB,
-            node.rss() / MIB,
-            before.2,
-            node.database_bytes()
-        ),
-    );
 }

@@ -3,7 +3,7 @@
 use crate::harness::{Chain, Node, secs, until};
 use kette_network::{Config, Network, NetworkEvent};
 use kette_types::{
-    DisconnectReason, Hello, Message, PeerAddress, PeerId, U256, limits::PROTOCOL_VERSION,
+    DisconnectReason, Hello, Message, PeerAddress, PeerId, limits::PROTOCOL_VERSION,
     message::ChainStatus,
 };
 use std::{sync::Arc, time::Duration};
@@ -11,18 +11,24 @@ use tokio::{runtime::Runtime, sync::mpsc::Receiver};
 
 /// One session with a node.
 pub(super) struct Rogue {
-    pub(super) id: PeerId,
     target: PeerId,
     network: Network,
     events: Receiver<NetworkEvent>,
     runtime: Runtime,
     /// Why the node said that it ends the session.
     pub(super) goodbye: Option<DisconnectReason>,
+    /// How the session ended.
+    over: Option<DisconnectReason>,
 }
 
 impl Rogue {
     /// Opens a session and says nothing.
     pub(super) fn silent(node: &Node, chain: &Chain, seed: u8) -> Self {
+        until("a session", secs(10), || Self::connect(node, chain, seed)).0
+    }
+
+    /// Tries to open a session.
+    pub(super) fn connect(node: &Node, chain: &Chain, seed: u8) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -33,19 +39,16 @@ impl Rogue {
         let (network, events) =
             runtime.block_on(kette_network::start(config)).expect("the rogue starts");
         let address: PeerAddress = format!("127.0.0.1:{}", node.p2p).parse().expect("an address");
-        let id = network.peer_id();
-        let mut rogue = Self { id, target: id, network, events, runtime, goodbye: None };
-        until("a session", secs(10), || {
-            rogue.network.dial(address);
-            let found = rogue.next(secs(3), |event| match event {
-                NetworkEvent::Connected { peer, .. } => Some(Ok(*peer)),
-                NetworkEvent::DialFailed { error, .. } => Some(Err(error.clone())),
-                _ => None,
-            });
-            rogue.target = found.unwrap_or_else(|| Err("nothing".to_owned()))?;
-            Ok::<_, String>(())
+        network.dial(address);
+        let target = network.peer_id();
+        let mut rogue = Self { target, network, events, runtime, goodbye: None, over: None };
+        let found = rogue.next(secs(3), |event| match event {
+            NetworkEvent::Connected { peer, .. } => Some(Ok(*peer)),
+            NetworkEvent::DialFailed { error, .. } => Some(Err(error.clone())),
+            _ => None,
         });
-        rogue
+        rogue.target = found.unwrap_or_else(|| Err("nothing".to_owned()))?;
+        Ok(rogue)
     }
 
     /// Opens a session and greets as a good node of this chain does, with this claim.
@@ -85,11 +88,12 @@ impl Rogue {
     /// Waits until the node ends the session; returns the reason it gave.
     #[track_caller]
     pub(super) fn ended(&mut self, limit: Duration) -> DisconnectReason {
-        let reason = self.next(limit, |event| match event {
-            NetworkEvent::Disconnected { reason, .. } => Some(*reason),
-            _ => None,
-        });
-        let reason = reason.unwrap_or_else(|| panic!("still connected after {limit:?}"));
+        if self.over.is_none() {
+            self.next(limit, |event| {
+                matches!(event, NetworkEvent::Disconnected { .. }).then_some(())
+            });
+        }
+        let reason = self.over.unwrap_or_else(|| panic!("still connected after {limit:?}"));
         self.goodbye.unwrap_or(reason)
     }
 
@@ -107,14 +111,20 @@ impl Rogue {
         limit: Duration,
         mut pick: impl FnMut(&NetworkEvent) -> Option<T>,
     ) -> Option<T> {
-        let (events, goodbye) = (&mut self.events, &mut self.goodbye);
+        if self.over.is_some() {
+            return None;
+        }
+        let (events, goodbye, over) = (&mut self.events, &mut self.goodbye, &mut self.over);
         self.runtime.block_on(async {
             tokio::time::timeout(limit, async {
                 loop {
                     let event = events.recv().await?;
-                    if let NetworkEvent::Message { message: Message::Goodbye(reason), .. } = &event
-                    {
-                        *goodbye = Some(*reason);
+                    match &event {
+                        NetworkEvent::Message { message: Message::Goodbye(reason), .. } => {
+                            *goodbye = Some(*reason);
+                        }
+                        NetworkEvent::Disconnected { reason, .. } => *over = Some(*reason),
+                        _ => {}
                     }
                     if let Some(found) = pick(&event) {
                         return Some(found);
@@ -145,9 +155,4 @@ pub(super) fn hello(chain: &Chain, status: ChainStatus) -> Hello {
         region: String::new(),
         status,
     }
-}
-
-/// A claim of so many blocks of difficulty one.
-pub(super) fn claim(number: u64) -> ChainStatus {
-    ChainStatus { number, weight: U256::from(number + 1), ..ChainStatus::default() }
 }
