@@ -97,6 +97,7 @@ impl Node {
         match self.check_header(now, &compact.header) {
             Ok((weight, total_weight)) => {
                 self.sync.claimed(peer, compact.header.number, total_weight);
+                self.peers.saw_block(&peer, &compact.header, total_weight);
                 let header = compact.header.clone();
                 let rebuilt = self.relay.begin(now, peer, compact, &self.mempool, out.orders());
                 match rebuilt {

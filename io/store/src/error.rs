@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub enum StoreError {
     /// Another process has the store open.
     #[error(
-        "{} is in use by {}; stop that node or choose another --data-dir",
+        "{} is in use by {}; stop that node or choose another --home or --db",
         path.display(),
         holder(*pid)
     )]
@@ -32,7 +32,7 @@ pub enum StoreError {
     /// The file belongs to another chain.
     #[error(
         "{} belongs to another chain: its genesis is {found}, the genesis file gives {expected}; \
-         use the genesis file it was made with, or choose another --data-dir",
+         use the genesis file it was made with, or choose another --home or --db",
         path.display()
     )]
     WrongGenesis {
@@ -46,7 +46,7 @@ pub enum StoreError {
     /// The genesis block is the same and the chain id is not.
     #[error(
         "{} was made for chain id {found}, the genesis file says {expected}; \
-         use the genesis file it was made with, or choose another --data-dir",
+         use the genesis file it was made with, or choose another --home or --db",
         path.display()
     )]
     WrongChainId {
@@ -60,7 +60,7 @@ pub enum StoreError {
     /// A newer version of the program made the file.
     #[error(
         "{} has schema {found}, this version reads up to {supported}; \
-         run the newer kette that made it, or choose another --data-dir",
+         run the newer kette that made it, or choose another --home or --db",
         path.display()
     )]
     NewerSchema {
@@ -83,7 +83,7 @@ pub enum StoreError {
     },
     /// The file is SQLite and not a node's.
     #[error(
-        "{} is a database of another program; move it away or choose another --data-dir",
+        "{} is a database of another program; move it away or choose another --home or --db",
         path.display()
     )]
     Foreign {
@@ -92,10 +92,10 @@ pub enum StoreError {
     },
     /// The file's content is not what was written.
     #[error(
-        "{} is damaged: {detail}; run `kette chain verify --data-dir {}` to see how much, \
+        "{} is damaged: {detail}; run `kette chain verify --db {}` to see how much, \
          or delete the file and sync again",
         path.display(),
-        folder(path)
+        path.display()
     )]
     Damaged {
         /// The database.
@@ -105,7 +105,7 @@ pub enum StoreError {
     },
     /// The folder or file may not be written.
     #[error(
-        "cannot write {}: {reason}; make the folder writable for this user or choose another --data-dir",
+        "cannot write {}: {reason}; make the folder writable for this user or choose another --home or --db",
         path.display()
     )]
     NotWritable {
@@ -160,10 +160,6 @@ pub enum StoreError {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
-}
-
-fn folder(path: &Path) -> String {
-    path.parent().unwrap_or(path).display().to_string()
 }
 
 /// What goes wrong inside, before it is known which file and which side it concerns.

@@ -19,7 +19,7 @@ pub enum Chain {
         #[command(flatten)]
         home: HomeArgs,
         /// Database file (default: node.sqlite in the home directory).
-        #[arg(long, alias = "data-dir")]
+        #[arg(long)]
         db: Option<PathBuf>,
         /// A preset's name or a genesis file (default: genesis.json in the home directory).
         #[arg(long)]

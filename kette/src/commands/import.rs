@@ -43,6 +43,7 @@ pub fn run(args: ImportArgs, json: bool) -> anyhow::Result<()> {
     let home = Home::new(args.home.home);
     let spec = home.spec(args.genesis.as_deref())?;
     home.create()?;
+    home.keep_genesis(&spec)?;
     let mut replay = Replay::new(spec)?;
     let (mut store, reader, restored) =
         Store::open(&home.database(), &StoreOptions::default(), replay.genesis_parts())?;

@@ -58,6 +58,8 @@ pub fn run(args: &InitArgs, json: bool) -> anyhow::Result<()> {
         "peerId": kette_network::peer_id(&secret),
     });
     output::print(&value, json)?;
-    eprintln!("next: kette node --home {}", home.path().display());
+    let dev =
+        if spec.kette.as_ref().is_some_and(|kette| kette.development) { " --dev" } else { "" };
+    eprintln!("next: kette node{dev} --home '{}'", home.path().display());
     Ok(())
 }

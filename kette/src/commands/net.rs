@@ -242,6 +242,14 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             status.score,
             status.band,
         );
+        let down = status.list.iter().filter(|node| !node.running);
+        for node in down.filter(|_| status.running > 0) {
+            eprintln!(
+                "{} is down: its log is {}; `kette net up` starts it again",
+                node.name,
+                directory.log(&node.name).display()
+            );
+        }
         for node in &status.list {
             for alarm in &node.alarms {
                 eprintln!("alarm on {}: {alarm}", node.name);

@@ -76,7 +76,7 @@ pub struct NodeArgs {
     #[arg(long, env = "KETTE_ARCHIVE")]
     archive: bool,
     /// Database file (default: node.sqlite in the home directory).
-    #[arg(long, env = "KETTE_DB", aliases = ["database", "data-dir"])]
+    #[arg(long, env = "KETTE_DB", alias = "database")]
     db: Option<PathBuf>,
     /// How log lines look [default: text].
     #[arg(long, env = "KETTE_LOG_FORMAT", value_enum)]
@@ -173,6 +173,13 @@ fn read_config(home: &Home) -> anyhow::Result<ConfigFile> {
 fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Settings> {
     let genesis = args.genesis.or(file.genesis);
     let spec = load_spec(&home, genesis.as_deref(), args.dev)?;
+    if args.dev && !spec.kette.as_ref().is_some_and(|kette| kette.development) {
+        bail!(
+            "--dev needs a development chain, and this genesis is none (chain id {}): \
+             leave --dev out, or take another --home",
+            spec.chain_id()
+        );
+    }
     let home = match args.db.or(file.db) {
         Some(db) => home.with_database(db),
         None => home,
@@ -180,6 +187,8 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
     let localhost = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let p2p = match args.p2p.or(file.p2p) {
         Some(text) => listen_address(&text).context("--p2p")?,
+        // Nobody is to find a node that is alone: any free port will do.
+        None if args.single || args.dev => localhost(0),
         None => localhost(DEFAULT_P2P),
     };
     let rpc = match args.rpc.or(file.rpc_listen) {

@@ -75,13 +75,21 @@ impl Driver {
     /// Takes what else is waiting, so that one write serves many inputs.
     fn gather(&mut self, inputs: &mut Vec<Input>) {
         while inputs.len() < INPUTS_PER_TURN {
+            // In turns, so that a flood from one side does not starve the others.
+            let mut idle = true;
             if let Some(event) = self.network.try_next() {
                 inputs.extend(event);
-            } else if let Ok((id, result)) = self.done.try_recv() {
+                idle = false;
+            }
+            if let Ok((id, result)) = self.done.try_recv() {
                 inputs.push(self.finished(id, result));
-            } else if let Ok(question) = self.questions.try_recv() {
+                idle = false;
+            }
+            if let Ok(question) = self.questions.try_recv() {
                 inputs.push(self.question(question));
-            } else {
+                idle = false;
+            }
+            if idle {
                 return;
             }
         }

@@ -95,6 +95,19 @@ impl Home {
         }))
     }
 
+    /// Writes the genesis file if there is none, so that later commands find the chain by the directory alone.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_genesis(&self, spec: &ChainSpec) -> anyhow::Result<()> {
+        let path = self.genesis();
+        if path.exists() {
+            return Ok(());
+        }
+        fs::write(&path, serde_json::to_string_pretty(&spec.genesis)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// Reads the node's key, making one if there is none.
     ///
     /// # Errors

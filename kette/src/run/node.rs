@@ -71,7 +71,9 @@ const EVENTS_MAX: usize = 4_096;
 /// # Errors
 /// If something needed is missing, damaged or taken; the text says what to do.
 pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    raise_file_limit();
     settings.home.create()?;
+    settings.home.keep_genesis(&settings.spec)?;
     let secret = settings.home.load_or_make_node_key()?;
     let me = kette_network::peer_id(&secret);
     let (genesis, state) = kette_ledger::genesis(&settings.spec)?;
@@ -167,6 +169,16 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         server.stop();
     }
     result
+}
+
+/// Lets the process open as many files as the system allows: sessions and clients are files.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn network_config(

@@ -48,6 +48,13 @@ pub struct ProcessId {
     pub started: u64,
 }
 
+impl ManifestNode {
+    /// Tells whether the node's process runs.
+    pub fn is_alive(&self) -> bool {
+        self.process.is_some_and(ProcessId::is_alive)
+    }
+}
+
 impl Directory {
     /// Names a directory; nothing is created.
     pub const fn new(path: PathBuf) -> Self {
@@ -124,7 +131,7 @@ impl Directory {
     /// # Errors
     /// If something cannot be removed.
     pub fn purge(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        if manifest.nodes.iter().any(|node| node.process.is_some_and(|p| p.is_alive())) {
+        if manifest.nodes.iter().any(ManifestNode::is_alive) {
             bail!("the network is running: `kette net down --home {}` first", self.0.display());
         }
         for node in &manifest.nodes {

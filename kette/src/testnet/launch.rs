@@ -102,7 +102,12 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
 fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Result<Manifest> {
     let old = directory.load()?;
     if let Some(old) = &old {
-        if old.nodes.iter().any(|node| node.process.is_some_and(|p| p.is_alive())) {
+        let alive = old.nodes.iter().filter(|node| node.is_alive()).count();
+        if alive > 0 && alive < old.nodes.len() && !wish.fresh {
+            eprintln!("{alive} of {} nodes run: starting the others", old.nodes.len());
+            return Ok(old.clone());
+        }
+        if alive > 0 {
             bail!(
                 "network `{}` is up in {}: `kette net down` stops it, --home DIR starts another one beside it",
                 old.name,
@@ -176,6 +181,9 @@ impl Running {
         stagger: Duration,
     ) -> anyhow::Result<Manifest> {
         for index in 0..manifest.nodes.len() {
+            if manifest.nodes[index].is_alive() {
+                continue;
+            }
             if index > 0 && !stagger.is_zero() {
                 tokio::time::sleep(stagger).await;
             }

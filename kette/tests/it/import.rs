@@ -191,3 +191,16 @@ fn what_comes_before_a_broken_block_stays_imported() {
     let (_dir, ran) = import(b"");
     assert_eq!(ran.json()["blocks"], 0);
 }
+
+/// A published chain through all forks; where it comes from stands beside the files.
+#[test]
+fn a_published_chain_ends_at_its_published_head() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/execution-apis");
+    let (chain, genesis) = (format!("{files}/chain.rlp"), format!("{files}/genesis.json"));
+    let home = text(dir.path());
+    let ran = kette(&["--json", "import", &chain, "--genesis", &genesis, "--home", home]);
+    assert_eq!(ran.json()["blocks"], 54);
+    let published = "0xd226371d0b1551adb03fb52b71f08e3e11247fe9b1af994768af8cdaa8e7dcd7";
+    assert_eq!(ran.json()["head"], published);
+}

@@ -5,7 +5,7 @@ use alloy_evm::block::{BlockExecutionError, BlockValidationError};
 use kette_types::{Address, B256, U256};
 use revm::context::result::InvalidTransaction;
 
-/// A block that breaks a rule, or a state that could not be read ([`Self::is_fault`] tells them apart).
+/// A block that breaks a rule, or a state that could not be read ([`Self::is_host_failure`] tells them apart).
 /// `index` is the transaction's position in its block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
@@ -225,7 +225,7 @@ pub enum BlockError {
 
 impl BlockError {
     /// Tells whether the host failed. Then nothing is known about the block, and no peer is to blame.
-    pub const fn is_fault(&self) -> bool {
+    pub const fn is_host_failure(&self) -> bool {
         matches!(self, Self::Read(_) | Self::Senders { .. })
     }
 

@@ -157,8 +157,8 @@ fn unknown_ancestor_is_a_fault_and_not_the_blocks() {
     let built = chain.build([call(1, 0, witness, Bytes::new())]);
     chain.hashes.clear();
     let error = chain.execute(&block(built.header, built.body)).unwrap_err();
-    assert!(error.is_fault(), "{error}");
-    assert!(chain.try_build([call(1, 0, witness, Bytes::new())]).unwrap_err().is_fault());
+    assert!(error.is_host_failure(), "{error}");
+    assert!(chain.try_build([call(1, 0, witness, Bytes::new())]).unwrap_err().is_host_failure());
 }
 
 #[test]
@@ -383,9 +383,9 @@ fn a_failing_store_is_a_fault() {
     broken.state = State::open(nothing, chain.state.root());
     let error = broken.execute(&block(built.header, built.body)).unwrap_err();
     assert!(matches!(error, BlockError::Read(_)), "{error}");
-    assert!(error.is_fault());
+    assert!(error.is_host_failure());
     let error = broken.try_build([transfer(0, 0, who(1), 1)]).unwrap_err();
-    assert!(error.is_fault());
+    assert!(error.is_host_failure());
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn a_system_contract_that_fails_is_named() {
     let chain = Chain::with(&json!({}), &json!({ "alloc": { withdrawals.to_string(): account } }));
     let error = chain.try_build([]).unwrap_err();
     assert!(matches!(error, BlockError::SystemCall(_)), "{error}");
-    assert!(!error.is_fault());
+    assert!(!error.is_host_failure());
 }
 
 #[test]

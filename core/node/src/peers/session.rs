@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{Output, PeerInfo};
 use kette_types::{
-    Direction, DisconnectReason, Message, PeerAddress, PeerId, Time, message::ChainStatus,
+    Direction, DisconnectReason, Message, PeerAddress, PeerId, SealedHeader, Time, U256,
+    message::ChainStatus,
 };
 use rand::RngExt;
 use std::{sync::Arc, time::Duration};
@@ -174,6 +175,17 @@ impl Peers {
         tracing::trace!(%now, %peer, number = status.number, "status");
         if let Some(greeted) = self.sessions.get_mut(&peer).and_then(|s| s.greeted.as_mut()) {
             greeted.status = status;
+        }
+    }
+
+    /// Notes the newest block that a peer showed.
+    pub fn saw_block(&mut self, peer: &PeerId, header: &SealedHeader, weight: U256) {
+        if let Some(greeted) = self.sessions.get_mut(peer).and_then(|s| s.greeted.as_mut())
+            && weight > greeted.status.weight
+        {
+            let finalized = greeted.status.finalized;
+            greeted.status =
+                ChainStatus { head: header.hash(), number: header.number, weight, finalized };
         }
     }
 

@@ -349,8 +349,7 @@ fn set_automine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> 
             let Engine::Pow(pow) = &cx.view().status.engine;
             pow.mining
         };
-        let order =
-            if mining { Order::Mining { on, threads: None } } else { Order::OnDemand(on) };
+        let order = if mining { Order::Mining { on, threads: None } } else { Order::OnDemand(on) };
         command(&cx, Command::Engine(order)).await
     })
 }

@@ -108,7 +108,7 @@ fn a_damaged_first_page_is_noticed() {
     overwrite(&home, 100, &[0x5a; 3_900]);
     let error = refused(&home);
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("kette chain verify --data-dir"), "{error}");
+    assert!(error.to_string().contains("kette chain verify --db"), "{error}");
 }
 
 #[test]
