@@ -1,5 +1,6 @@
 # make run    brings up the ten-node `atmn` network and returns when its nodes agree on a first block
 # make test   everything that is checked: format, lints, dependencies, unit, network and client tests
+# make stop   stops that network; its data stays
 # make release  the optimised binary, target/release/kette
 
 .PHONY: run stop test check build release setup clients clean
@@ -13,14 +14,16 @@ run: build
 stop: build
 	$(KETTE) net down
 
-build: setup
+build:
+	@scripts/setup.sh build
 	$(CARGO) build --bin kette
 
-release: setup
+release:
+	@scripts/setup.sh build
 	$(CARGO) build --release --bin kette
 
 setup:
-	@scripts/setup.sh
+	@scripts/setup.sh test
 
 check: setup
 	$(CARGO) fmt --all --check

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing to build and test: a C compiler and cargo-nextest. Says what it does; does nothing twice.
+# Installs what is missing: `setup.sh build` a C compiler, `setup.sh test` cargo-nextest as well.
+# Says what it does; does nothing twice.
 set -euo pipefail
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
 
 need_rust="1.95"
 
@@ -19,9 +24,9 @@ if ! command -v cc >/dev/null; then
         echo "no C compiler and no apt-get: install gcc or clang, then run this again." >&2
         exit 2
     fi
-    apt-get update -qq && apt-get install -y -qq build-essential
+    as_root apt-get update -qq && as_root apt-get install -y -qq build-essential
 fi
-if ! cargo nextest --version >/dev/null 2>&1; then
+if [ "${1:-test}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
     echo "installing cargo-nextest" >&2
     cargo install --locked --quiet cargo-nextest
 fi
