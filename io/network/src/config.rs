@@ -91,11 +91,11 @@ pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An offer from a peer whose session is older than this means that the peer restarted.
 pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(3);
 /// Time that a peer gets to read queued control frames before its session is closed.
-pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// Time that a closed TCP connection gets to write what was handed to it.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_millis(80);
 /// Time that frames already received get before a lost session is reported.
-pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time that connections get to close when the driver stops.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Slowest peer, bytes per second: a frame of n bytes may take n of these longer.
