@@ -89,7 +89,11 @@ async fn fees_follow_the_chain() {
     assert_eq!(tip, U128::from(2_000_000_000));
     let price: U128 = serde_json::from_value(call(at, "eth_gasPrice", json!([])).await).unwrap();
     let base: U128 = serde_json::from_value(call(at, "eth_baseFee", json!([])).await).unwrap();
-    assert_eq!(price, tip + base);
+    // Fees fall here: a price must satisfy the head as well, on which wallets simulate.
+    let head = call(at, "eth_getBlockByNumber", json!(["latest", false])).await;
+    let head: U128 = serde_json::from_value(head["baseFeePerGas"].clone()).unwrap();
+    assert!(head > base);
+    assert_eq!(price, tip + head);
     let history = call(at, "eth_feeHistory", json!(["0x3", "latest", [0, 50, 100]])).await;
     assert_eq!(history["oldestBlock"], "0x1");
     assert_eq!(history["baseFeePerGas"].as_array().unwrap().len(), 4);
