@@ -35,7 +35,6 @@ clients: setup
 
 test: check build clients
 	$(CARGO) nextest run --workspace --locked
-	$(CARGO) test --workspace --doc --locked --quiet
 
 clean:
 	$(CARGO) clean
