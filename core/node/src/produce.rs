@@ -223,6 +223,10 @@ impl Node {
             }
         }
         let removed = self.whole(&plan.removed);
+        if removed.len() < plan.removed.len() {
+            let text = format!("block {hash} cannot become head: replaced blocks cannot be read");
+            return self.alarm(text, out);
+        }
         let final_before = self.tree.finalized();
         self.note_reorg(plan.keep, &removed);
         let reorg = self.tree.set_head(hash);
@@ -375,11 +379,11 @@ impl Node {
     pub(crate) fn note_changed(&mut self, up_to: u64) {
         for number in self.checkpoint.noted + 1..=up_to {
             let hash = self.tree.canonical(number).ok().flatten();
-            if let Some(block) = hash.and_then(|hash| self.whole_block(hash)) {
-                self.checkpoint.changed.extend(block.changed.iter().copied());
-            }
+            // A block that cannot be read now is noted next time; until then there is no checkpoint above it.
+            let Some(block) = hash.and_then(|hash| self.whole_block(hash)) else { return };
+            self.checkpoint.changed.extend(block.changed.iter().copied());
+            self.checkpoint.noted = number;
         }
-        self.checkpoint.noted = self.checkpoint.noted.max(up_to);
     }
 
     /// A reorganization went below what is noted: what the replaced blocks changed may differ as well.
@@ -396,7 +400,7 @@ impl Node {
     /// Makes the newest final state durable if enough changed since the last one.
     pub(crate) fn make_checkpoint(&mut self, now: Time, force: bool, out: &mut Outbox) {
         let (number, hash) = self.tree.finalized();
-        if hash == self.checkpoint.hash {
+        if hash == self.checkpoint.hash || self.checkpoint.noted < number {
             return;
         }
         let bytes = self.tree.head_block().state.loaded_bytes();
@@ -412,9 +416,10 @@ impl Node {
             Ok(state) => state,
             Err(error) => return self.alarm(format!("no checkpoint: {error}"), out),
         };
-        let changed = std::mem::take(&mut self.checkpoint.changed);
-        match state.commit(&self.checkpoint.state, &mut changed.into_iter()) {
+        let mut changed = self.checkpoint.changed.iter().copied();
+        match state.commit(&self.checkpoint.state, &mut changed) {
             Ok(commit) => {
+                self.checkpoint.changed.clear();
                 out.record(Record::Checkpoint { number, hash, commit: Arc::new(commit) });
                 let kept = states_kept(&self.spec);
                 if !self.config.archive && number > kept {
