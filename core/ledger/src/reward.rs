@@ -2,12 +2,20 @@
 
 use kette_types::{
     U256,
+    planted::{Bug, is_planted},
     spec::{LogArgument, RewardPolicy},
 };
 
 /// Returns the wei that the block with this number creates; nothing for block 0.
 pub fn reward(policy: &RewardPolicy, number: u64) -> U256 {
     let Some(past) = number.checked_sub(1) else { return U256::ZERO };
+    if is_planted(Bug::DuplicateReward) && number.is_multiple_of(8) {
+        return by_policy(policy, number, past).saturating_mul(U256::from(2));
+    }
+    by_policy(policy, number, past)
+}
+
+fn by_policy(policy: &RewardPolicy, number: u64, past: u64) -> U256 {
     match policy {
         RewardPolicy::Constant { amount } => *amount,
         RewardPolicy::Halving { initial, interval, halvings } => {

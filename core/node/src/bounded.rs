@@ -29,6 +29,10 @@ impl<T: Ord + Copy> BoundedSet<T> {
         true
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.order.len().max(self.members.len())
+    }
+
     pub(crate) fn contains(&self, item: &T) -> bool {
         self.members.contains(item)
     }

@@ -14,6 +14,9 @@ impl Node {
         senders: Vec<Address>,
         total_weight: U256,
     ) -> Result<Arc<ExecutedBlock>, BlockError> {
+        if let Some(known) = self.config.memo.as_ref().and_then(|memo| memo.get(block.hash())) {
+            return Ok(known);
+        }
         let parent_hash = block.header.parent_hash;
         let state = self.state_after(parent_hash).map_err(BlockError::Read)?;
         let parent = self.tree.header(parent_hash).map_err(BlockError::Read)?.ok_or_else(|| {
@@ -23,7 +26,7 @@ impl Node {
         let hashes = Ancestors { node: self, parent: parent_hash };
         let executed =
             kette_ledger::execute(&self.rules, parent.header(), &state, &block, &senders, &hashes)?;
-        Ok(Arc::new(ExecutedBlock {
+        let executed = Arc::new(ExecutedBlock {
             senders,
             receipts: executed.receipts,
             state: executed.state,
@@ -33,7 +36,11 @@ impl Node {
             issued: executed.issued,
             burned: executed.burned,
             block,
-        }))
+        });
+        if let Some(memo) = &self.config.memo {
+            memo.put(&executed);
+        }
+        Ok(executed)
     }
 
     /// Returns the state after a block of the tree, executing again what is no longer held or stored.
@@ -41,6 +48,10 @@ impl Node {
         let mut missing = Vec::new();
         let mut cursor = hash;
         let mut state = loop {
+            // What is kept for others is built on what is kept for others: see `Memo`.
+            if let Some(known) = self.config.memo.as_ref().and_then(|memo| memo.get(cursor)) {
+                break known.state.clone();
+            }
             if let Some(block) = self.tree.executed(cursor) {
                 break block.state.clone();
             }

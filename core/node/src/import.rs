@@ -13,7 +13,9 @@ use kette_consensus::{Job, SealError};
 use kette_ledger::{BlockError, ReadError};
 use kette_types::{
     Address, B256, Block, Fault, PeerId, SealedHeader, Time, Transaction, U256,
-    block::body_matches, limits::BODY_BYTES_MAX,
+    block::body_matches,
+    limits::BODY_BYTES_MAX,
+    planted::{Bug, is_planted},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -113,6 +115,16 @@ impl Importer {
         self.orphans.len()
     }
 
+    pub(crate) fn loads(&self, loads: &mut crate::Loads) {
+        loads.note("staged", self.staged.len(), 2 * STAGED_MAX);
+        loads.note("staged_bytes", self.bytes, 2 * STAGED_BYTES_MAX);
+        loads.note("staged_parents", self.children.len(), self.staged.len());
+        // A block is queued when it comes, when its senders are known and when its parent is attached.
+        loads.note("ready", self.ready.len(), 3 * 2 * STAGED_MAX);
+        loads.note("orphans", self.orphans.len(), ORPHANS_MAX);
+        loads.note("invalid", self.invalid.len(), INVALID_MAX);
+    }
+
     pub(crate) fn is_invalid(&self, hash: B256) -> bool {
         self.invalid.contains(&hash)
     }
@@ -131,7 +143,7 @@ impl Importer {
 
     /// Keeps a block for later; returns the oldest if it has to go for it.
     fn keep_orphan(&mut self, orphan: Orphan) -> Option<Orphan> {
-        let full = self.orphans.len() >= ORPHANS_MAX;
+        let full = self.orphans.len() >= ORPHANS_MAX && !is_planted(Bug::UnboundedOrphans);
         let oldest = if full { self.orphans.pop_front() } else { None };
         self.orphans.push_back(orphan);
         oldest
@@ -377,10 +389,8 @@ impl Node {
         let (hash, source) = (staged.block.hash(), staged.source);
         let senders: Vec<Address> = staged.senders.into_iter().flatten().collect();
         match self.execute(staged.block, senders, staged.total_weight) {
-            Ok(mut executed) => {
-                if let Some(block) = Arc::get_mut(&mut executed) {
-                    block.weight = staged.weight;
-                }
+            Ok(executed) => {
+                debug_assert_eq!(executed.weight, staged.weight);
                 if let Some(peer) = source_peer(source) {
                     self.peers.useful_block(now, &peer);
                 }

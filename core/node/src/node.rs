@@ -35,6 +35,8 @@ pub struct Config {
     pub pool: mempool::Limits,
     /// Keeps all states instead of the recent ones.
     pub archive: bool,
+    /// Results that nodes of one process share.
+    pub memo: Option<Arc<dyn crate::Memo>>,
 }
 
 /// What a host's store offers for reading.
@@ -119,7 +121,7 @@ pub(crate) struct Checkpoint {
 /// Ids of the node's own jobs have this bit; engines count from zero.
 const NODE_JOB: u64 = 1 << 63;
 /// Alarms shown in the status.
-const ALARMS_MAX: usize = 16;
+pub(crate) const ALARMS_MAX: usize = 16;
 /// Production starts without a peer after this time.
 const ALONE_AFTER: Duration = Duration::from_secs(10);
 /// A peer is told of a head it did not get as a block at most this often.

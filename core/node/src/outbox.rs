@@ -2,6 +2,7 @@
 
 use crate::Output;
 use kette_chain::Record;
+use kette_types::planted::{Bug, is_planted};
 
 /// Outputs in order. Records gather until something else than a record follows them.
 #[derive(Debug, Default)]
@@ -37,6 +38,9 @@ impl Outbox {
     /// Ends the collection.
     pub(crate) fn finish(mut self) -> Vec<Output> {
         self.flush();
+        if is_planted(Bug::SendBeforeDurable) {
+            self.outputs.sort_by_key(|output| matches!(output, Output::Persist(_)));
+        }
         self.outputs
     }
 }

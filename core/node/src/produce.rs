@@ -11,6 +11,7 @@ use kette_ledger::{Attributes, BlockError, Built};
 use kette_types::{
     B256, Block, Bytes, Fault, Header, Message, PeerId, Recovered, SealedHeader, Time, Transaction,
     U256, limits,
+    planted::{Bug, is_planted},
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -39,6 +40,10 @@ impl Templates {
             self.built.pop_front();
         }
         self.built.push_back(built);
+    }
+
+    pub(crate) fn loads(&self, loads: &mut crate::Loads) {
+        loads.note("templates", self.built.len(), TEMPLATES_MAX);
     }
 
     /// Takes the template that this header seals: all it commits to is equal, only the seal differs.
@@ -134,6 +139,11 @@ impl Node {
         {
             return None;
         }
+        if is_planted(Bug::TrustedClaim)
+            && self.peers.infos(self.now).iter().any(|peer| peer.height > behind)
+        {
+            return None;
+        }
         let state = match self.state_after(parent) {
             Ok(state) => state,
             Err(error) => {
@@ -199,6 +209,9 @@ impl Node {
             issued: executed.issued,
             burned: executed.burned,
         });
+        if let Some(memo) = &self.config.memo {
+            memo.put(&block);
+        }
         self.counters.blocks_produced += 1;
         let number = block.number();
         self.attach(now, block, out);
@@ -300,11 +313,16 @@ impl Node {
                 }
             }
         }
+        if is_planted(Bug::ReorgDropsTransactions) {
+            readmit.clear();
+        }
         let head = self.head_info();
         let state = self.tree.head_block().state.clone();
         let touched: Vec<_> = touched.into_iter().collect();
         let included: Vec<_> = included.into_iter().collect();
+        let replaced: Vec<B256> = readmit.iter().map(|t| *t.inner().tx_hash()).collect();
         let changes = self.mempool.on_head(now, &state, &head, &touched, &included, readmit);
+        self.journal(&replaced, out);
         self.dropped(changes.dropped, out);
         if let Some(error) = changes.error {
             self.alarm(format!("the pool could not read accounts: {error}"), out);
@@ -319,6 +337,18 @@ impl Node {
         }
         if reorg.added.is_empty() {
             self.tell_status_soon(now);
+        }
+    }
+
+    /// Writes down pending transactions of replaced blocks: a client may have been told that they are kept.
+    fn journal(&mut self, replaced: &[B256], out: &mut Outbox) {
+        use alloy_eips::eip2718::Encodable2718;
+        for hash in replaced {
+            if let Some(transaction) = self.mempool.get(*hash)
+                && self.journaled.insert(*hash)
+            {
+                out.record(Record::Pending(transaction.inner().encoded_2718().into()));
+            }
         }
     }
 

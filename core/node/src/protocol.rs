@@ -293,9 +293,15 @@ impl Node {
     pub(crate) fn tick_blocks(&mut self, now: Time, out: &mut Outbox) {
         self.tick_orphans(now, out);
         for (header, other, late, fault) in self.relay.tick(now) {
-            self.fault(now, late, fault, out);
-            self.sync.late(late);
-            self.fetch(now, header, other.unwrap_or(late));
+            // Who is gone is neither late nor asked again.
+            let here = self.peers.is_ready(&late);
+            if here {
+                self.fault(now, late, fault, out);
+                self.sync.late(late);
+            }
+            if let Some(from) = other.or(here.then_some(late)) {
+                self.fetch(now, header, from);
+            }
         }
         if self.sync_due || self.sync.deadline().is_some_and(|due| due <= now) {
             self.sync_due = false;

@@ -3,10 +3,12 @@
 //! A block is announced only after it was executed and written. A peer gets a header and short ids; it
 //! rebuilds the body from its mempool and asks for the rest.
 
-use crate::{Mempool, Output, bounded::BoundedSet};
+use crate::{Mempool, Output, bounded::BoundedSet, patience::patience};
 use kette_types::{
     B256, Block, Body, Fault, Message, PeerId, SealedHeader, Time, Transaction,
-    limits::BODY_BYTES_MAX, message::CompactBlock,
+    limits::BODY_BYTES_MAX,
+    message::CompactBlock,
+    planted::{Bug, is_planted},
 };
 use siphasher::sip::SipHasher24;
 use std::{
@@ -21,7 +23,7 @@ pub const REBUILDS_MAX: usize = 64;
 /// Missing transactions are asked from another announcer after this time.
 pub const REBUILD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Block hashes remembered per peer.
-const KNOWN_PER_PEER: usize = 1_024;
+const KNOWN_PER_PEER: usize = 64;
 /// A rebuild that lacks more than this share of its transactions fetches the whole body instead.
 const MISSING_SHARE_MAX: usize = 2;
 
@@ -82,11 +84,15 @@ impl Relay {
     /// Announces a block to all peers that do not have it. Returns to how many.
     pub fn announce(&mut self, block: &Block, out: &mut Vec<Output>) -> usize {
         let hash = block.hash();
-        let peers: Vec<PeerId> = self
+        let mut peers: Vec<PeerId> = self
             .known
             .iter_mut()
             .filter_map(|(peer, known)| known.insert(hash).then_some(*peer))
             .collect();
+        if is_planted(Bug::UnorderedMap) {
+            let order = std::hash::RandomState::new();
+            peers.sort_by_key(|peer| std::hash::BuildHasher::hash_one(&order, peer));
+        }
         let count = peers.len();
         if count > 0 {
             let message = Message::NewBlock(Box::new(compact(block)));
@@ -138,7 +144,7 @@ impl Relay {
             transactions,
             announcers: BTreeSet::from([peer]),
             asked: peer,
-            due: now + REBUILD_TIMEOUT,
+            due: now + patience(REBUILD_TIMEOUT),
         };
         self.rebuilds.insert(hash, rebuild);
         let message = Message::GetBlockTransactions { block: hash, indexes: missing };
@@ -194,6 +200,15 @@ impl Relay {
                 Some((rebuild.header, other, rebuild.asked, Fault::Timeout))
             })
             .collect()
+    }
+
+    pub(crate) fn loads(&self, peers: usize, loads: &mut crate::Loads) {
+        let known = self.known.values().map(BoundedSet::len).max().unwrap_or(0);
+        loads.note("relay_peers", self.known.len(), peers);
+        loads.note("relay_known", known, KNOWN_PER_PEER);
+        loads.note("rebuilds", self.rebuilds.len(), REBUILDS_MAX);
+        let announcers = self.rebuilds.values().map(|rebuild| rebuild.announcers.len());
+        loads.note("rebuild_announcers", announcers.max().unwrap_or(0), peers);
     }
 
     /// Returns when [`Self::tick`] is due.

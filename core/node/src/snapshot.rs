@@ -1,6 +1,6 @@
 //! Makes the snapshot that RPC, monitor and metrics read.
 
-use crate::{Node, Status, Syncing, View};
+use crate::{Counters, Node, Status, Syncing, View};
 use kette_types::Time;
 use std::sync::Arc;
 
@@ -16,6 +16,28 @@ impl Node {
         }
     }
 
+    /// Returns counters since start.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        self.peers.count_into(&mut counters);
+        counters
+    }
+
+    /// Returns how many sessions are past their hello.
+    pub fn peer_count(&self) -> usize {
+        self.peers.count()
+    }
+
+    /// Tells whether a better chain is known than the one executed.
+    pub fn is_syncing(&self) -> bool {
+        self.sync.progress(self.ours()).is_some()
+    }
+
+    /// Returns what an operator must see, newest last.
+    pub fn alarms(&self) -> &[String] {
+        &self.alarms
+    }
+
     /// Returns numbers and lists about the node.
     pub fn status(&self, now: Time) -> Status {
         let head = self.tree.head();
@@ -25,8 +47,7 @@ impl Node {
             current: head.number,
             highest,
         });
-        let mut counters = self.counters;
-        self.peers.count_into(&mut counters);
+        let counters = self.counters();
         let peers = &self.config.peers;
         Status {
             peer_id: peers.me,

@@ -6,8 +6,12 @@
 
 use crate::limits::SEAL_BYTES_MAX;
 use alloy_consensus::{BlockBody, EthereumTxEnvelope, TxEip4844, proofs};
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B64, B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 pub use alloy_consensus::Header;
 
@@ -18,21 +22,26 @@ pub type Body = BlockBody<Transaction>;
 /// A typed receipt with its bloom kept beside it.
 pub type Receipt = alloy_consensus::EthereumReceipt;
 
-/// A header, the engine's seal beside it and the hash, computed once.
+/// A header, the engine's seal beside it and the hash, computed once. Cloning shares them.
 ///
 /// Invariant: `hash == keccak256(rlp(header))`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SealedHeader {
+    hash: B256,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     header: Header,
     seal: Bytes,
-    hash: B256,
+    preimage: OnceLock<B256>,
 }
 
 impl SealedHeader {
     /// Seals a header: computes its hash and keeps the engine's proof beside it.
     pub fn new(header: Header, seal: Bytes) -> Self {
         let hash = header.hash_slow();
-        Self { header, seal, hash }
+        Self { hash, inner: Arc::new(Inner { header, seal, preimage: OnceLock::new() }) }
     }
 
     /// Returns keccak256(RLP(header)).
@@ -41,20 +50,50 @@ impl SealedHeader {
     }
 
     /// Returns the Ethereum header.
-    pub const fn header(&self) -> &Header {
-        &self.header
+    pub fn header(&self) -> &Header {
+        &self.inner.header
     }
 
     /// Returns the engine's seal; empty for pow.
-    pub const fn seal(&self) -> &Bytes {
-        &self.seal
+    pub fn seal(&self) -> &Bytes {
+        &self.inner.seal
+    }
+
+    /// Returns keccak256(RLP(header with nonce 0)), computed once: what proof of work is searched for.
+    pub fn preimage(&self) -> B256 {
+        *self.inner.preimage.get_or_init(|| preimage(&self.inner.header))
+    }
+}
+
+/// Returns keccak256(RLP(header with nonce 0)).
+pub fn preimage(header: &Header) -> B256 {
+    Header { nonce: B64::ZERO, ..header.clone() }.hash_slow()
+}
+
+/// Equal if hash and seal are: the hash commits to the header.
+impl PartialEq for SealedHeader {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.inner.seal == other.inner.seal
+    }
+}
+
+impl Eq for SealedHeader {}
+
+impl fmt::Debug for SealedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { header, seal, .. } = &*self.inner;
+        f.debug_struct("SealedHeader")
+            .field("hash", &self.hash)
+            .field("header", header)
+            .field("seal", seal)
+            .finish()
     }
 }
 
 impl std::ops::Deref for SealedHeader {
     type Target = Header;
     fn deref(&self) -> &Header {
-        &self.header
+        &self.inner.header
     }
 }
 
@@ -66,13 +105,14 @@ struct WireHeader {
 
 impl Encodable for SealedHeader {
     fn encode(&self, out: &mut dyn alloy_rlp::BufMut) {
-        alloy_rlp::Header { list: true, payload_length: self.header.length() + self.seal.length() }
+        let Inner { header, seal, .. } = &*self.inner;
+        alloy_rlp::Header { list: true, payload_length: header.length() + seal.length() }
             .encode(out);
-        self.header.encode(out);
-        self.seal.encode(out);
+        header.encode(out);
+        seal.encode(out);
     }
     fn length(&self) -> usize {
-        let payload = self.header.length() + self.seal.length();
+        let payload = self.inner.header.length() + self.inner.seal.length();
         payload + alloy_rlp::length_of_length(payload)
     }
 }

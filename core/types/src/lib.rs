@@ -6,6 +6,7 @@ pub mod block;
 pub mod limits;
 pub mod message;
 pub mod peer;
+pub mod planted;
 pub mod spec;
 pub mod time;
 

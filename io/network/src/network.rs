@@ -142,6 +142,10 @@ impl Network {
 
     fn push(&self, session: &Session, message: &Message, frame: Frame) -> Result<(), SendError> {
         let lane = message.lane();
+        if !session.begins(lane) {
+            // Meant for a former session with this peer: the host does not know of this one yet.
+            return Err(SendError::NotConnected);
+        }
         match session.push(lane, frame) {
             Pushed::Queued { open, .. } => {
                 if open {

@@ -14,7 +14,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,6 +40,8 @@ pub(crate) struct Session {
     rtt: AtomicU64,
     /// The first control frame was handed on.
     greeted: watch::Sender<bool>,
+    /// Our host spoke its first word, which is on the control lane.
+    begun: AtomicBool,
 }
 
 impl Session {
@@ -64,7 +66,14 @@ impl Session {
             total,
             rtt: AtomicU64::new(0),
             greeted: watch::Sender::new(false),
+            begun: AtomicBool::new(false),
         }
+    }
+
+    /// Tells whether something may be sent on `lane`: the first word of a session is on the control lane.
+    pub(crate) fn begins(&self, lane: Lane) -> bool {
+        lane == Lane::Control && !self.begun.swap(true, Ordering::Relaxed)
+            || self.begun.load(Ordering::Relaxed)
     }
 
     /// Lets the other lanes flow.

@@ -8,7 +8,10 @@
 use super::status::Alarm;
 use crate::Output;
 use kette_chain::{BlockTree, Reorg};
-use kette_types::{B256, U256};
+use kette_types::{
+    B256, U256,
+    planted::{Bug, is_planted},
+};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -149,6 +152,9 @@ impl ForkChoice {
 
 /// Tells whether the branch that ends in `a` wins against the one that ends in `b`.
 fn better(tree: &BlockTree, a: B256, b: B256) -> bool {
+    if is_planted(Bug::ArrivalTieBreak) {
+        return tree.contains(a) && rank(tree, a).0 > rank(tree, b).0;
+    }
     tree.contains(a) && rank(tree, a) > rank(tree, b)
 }
 

@@ -8,13 +8,12 @@
 //! Difficulty is the expected number of hashes of a win, and the weight of the block.
 
 use crate::job::MineJob;
-use alloy_primitives::B64;
-use kette_types::{B256, Header, U256};
+use kette_types::{B256, Header, SealedHeader, U256};
 use sha2::block_api::compress256;
 
 /// Returns what is hashed with the nonce: keccak256 of the header's RLP with nonce 0.
 pub fn seal_hash(header: &Header) -> B256 {
-    Header { nonce: B64::ZERO, ..header.clone() }.hash_slow()
+    kette_types::block::preimage(header)
 }
 
 /// Returns the proof-of-work hash as the integer that is compared with the target.
@@ -28,8 +27,8 @@ pub const fn nonce(header: &Header) -> u64 {
 }
 
 /// Returns the proof-of-work hash of a sealed header.
-pub fn header_pow_hash(header: &Header) -> U256 {
-    pow_hash(seal_hash(header), nonce(header))
+pub fn header_pow_hash(header: &SealedHeader) -> U256 {
+    pow_hash(header.preimage(), nonce(header))
 }
 
 /// Returns the highest hash that wins at this difficulty. Difficulty 0 counts as 1.

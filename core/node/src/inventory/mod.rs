@@ -10,7 +10,7 @@ mod peer;
 #[cfg(test)]
 mod tests;
 
-use crate::{Mempool, Output, bounded::BoundedSet};
+use crate::{Mempool, Output, bounded::BoundedSet, io::earliest, patience::patience};
 use kette_types::{
     B256, Fault, Message, PeerId, Recovered, Time, Transaction,
     limits::{INVENTORY_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX},
@@ -76,6 +76,8 @@ pub struct Inventory {
     /// In blocks lately: late announcements of them are not fetched.
     included: BoundedSet<B256>,
     flush_due: Option<Time>,
+    /// No page of a backlog is due before this.
+    pages_due: Option<Time>,
     flushed: Time,
     /// To be reported by the next tick, one per peer.
     faults: BTreeMap<PeerId, Fault>,
@@ -107,6 +109,7 @@ impl Inventory {
             handled: BoundedSet::new(limits.recent),
             included: BoundedSet::new(limits.recent),
             flush_due: None,
+            pages_due: None,
             flushed: Time::ZERO,
             faults: BTreeMap::new(),
             limits,
@@ -121,6 +124,7 @@ impl Inventory {
             entry.backlog = Some(Backlog { view: pool.snapshot(), from: None, due: self.now });
         }
         entry.send_page(peer, self.now, out);
+        self.pages_due = earliest([self.pages_due, entry.page_due()]);
         self.peers.insert(peer, entry);
     }
 
@@ -290,19 +294,34 @@ impl Inventory {
         for (id, peer) in &mut self.peers {
             peer.send_page(*id, self.now, out);
         }
+        self.pages_due = earliest(self.peers.values().map(Peer::page_due));
         std::mem::take(&mut self.faults).into_iter().collect()
     }
 
     /// Returns when [`Self::tick`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
-        let pages =
-            self.peers.values().filter_map(|peer| peer.backlog.as_ref().map(|backlog| backlog.due));
         let at_once = !self.askable.is_empty() || !self.faults.is_empty();
-        pages
-            .chain(self.flush_due)
-            .chain(self.deadlines.first().map(|(due, _)| *due))
-            .chain(at_once.then_some(self.now))
-            .min()
+        let wanted = self.deadlines.first().map(|(due, _)| *due);
+        earliest([self.pages_due, self.flush_due, wanted, at_once.then_some(self.now)])
+    }
+
+    pub(crate) fn loads(&self, peers: usize, loads: &mut crate::Loads) {
+        let most = |of: fn(&Peer) -> usize| self.peers.values().map(of).max().unwrap_or(0);
+        let limits = &self.limits;
+        loads.note("inventory_peers", self.peers.len(), peers);
+        loads.note("inventory_known", most(Peer::known), limits.known);
+        loads.note("inventory_announce", most(Peer::announcing), peer::ANNOUNCE_MAX);
+        loads.note("inventory_push", most(Peer::pushing), peer::PUSHES_MAX);
+        loads.note("inventory_queue", most(|peer| peer.queue.len()), limits.announced);
+        loads.note("inventory_in_flight", most(|peer| peer.in_flight), limits.in_flight);
+        loads.note("inventory_requests", most(|peer| peer.requests.len()), limits.in_flight);
+        let wanted = peers * (limits.announced + limits.in_flight);
+        loads.note("wanted", self.wanted.len(), wanted);
+        loads.note("wanted_deadlines", self.deadlines.len(), self.wanted.len());
+        loads.note("askable", self.askable.len(), peers);
+        loads.note("inventory_faults", self.faults.len(), peers);
+        loads.note("handled", self.handled.len(), limits.recent);
+        loads.note("included", self.included.len(), limits.recent);
     }
 
     fn is_new(&self, hash: B256, pool: &Mempool) -> bool {
@@ -350,7 +369,7 @@ impl Inventory {
                 owner.queue.push_back(hash);
                 self.askable.insert(want.owner);
                 want.asked = None;
-                want.due = self.now + self.limits.timeout;
+                want.due = self.now + patience(self.limits.timeout);
                 self.deadlines.insert((want.due, hash));
                 self.wanted.insert(hash, want);
                 return;
@@ -404,7 +423,7 @@ impl Inventory {
                     continue;
                 }
                 self.deadlines.remove(&(want.due, hash));
-                want.due = self.now + self.limits.timeout;
+                want.due = self.now + patience(self.limits.timeout);
                 want.asked = Some(self.next_request);
                 self.deadlines.insert((want.due, hash));
                 batch.push(hash);
@@ -463,7 +482,7 @@ impl Inventory {
                 }
             } else if want.others.is_empty() {
                 // Its turn has not come, and nobody else has it.
-                want.due = self.now + self.limits.timeout;
+                want.due = self.now + patience(self.limits.timeout);
                 self.deadlines.insert((want.due, hash));
                 self.wanted.insert(hash, want);
                 continue;

@@ -50,6 +50,18 @@ impl Peer {
         }
     }
 
+    pub(super) fn known(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) const fn announcing(&self) -> usize {
+        self.announce.len()
+    }
+
+    pub(super) const fn pushing(&self) -> usize {
+        self.push.len()
+    }
+
     pub(super) fn knows(&self, hash: B256) -> bool {
         self.known.contains(&short(hash))
     }
@@ -84,6 +96,11 @@ impl Peer {
             let message = Message::NewTransactions(page.to_vec());
             out.push(Output::Send(vec![id], Arc::new(message)));
         }
+    }
+
+    /// Returns when the next page of the backlog is due.
+    pub(super) fn page_due(&self) -> Option<Time> {
+        self.backlog.as_ref().map(|backlog| backlog.due)
     }
 
     /// Announces the next page of the backlog if it is due.
@@ -153,9 +170,9 @@ fn short(hash: B256) -> u64 {
 
 /// Transactions sent whole to one peer in one batch; with 20 batches per second half of what a receiver
 /// allows. 256 of at most 512 bytes fit a frame.
-const PUSHES_MAX: usize = 256;
+pub(super) const PUSHES_MAX: usize = 256;
 /// Hashes that wait for the next batch to one peer: more than a pool holds.
-const ANNOUNCE_MAX: usize = 65_536;
+pub(super) const ANNOUNCE_MAX: usize = 65_536;
 /// Pause between two pages of a backlog: 10,000 hashes per second, which a receiver fetches at 200 ms
 /// round trip.
 const PAGE_INTERVAL: Duration = Duration::from_millis(100);

@@ -285,6 +285,20 @@ impl Mempool {
         self.floor
     }
 
+    pub(crate) fn loads(&self, loads: &mut crate::Loads) {
+        loads.note("pool", self.len(), self.limits.count);
+        loads.note("pool_bytes", self.bytes(), self.limits.bytes);
+        loads.note("pool_senders", self.view.senders.len(), self.len());
+        loads.note("pool_ranks", self.ranks.len(), self.view.senders.len());
+        loads.note("pool_fees", self.fees.len(), self.len());
+        loads.note("pool_expiries", self.expiries.len(), self.len());
+    }
+
+    /// Returns the bounds.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Checks and measures a transaction by itself.
     fn entry(
         &self,

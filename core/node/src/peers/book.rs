@@ -448,6 +448,8 @@ const NEW_BUCKETS: u64 = 64;
 const TRIED_BUCKETS: u64 = 16;
 /// Addresses in a bucket.
 const BUCKET_SIZE: u64 = 16;
+/// Addresses in all buckets.
+pub(super) const ADDRESSES_MAX: usize = ((NEW_BUCKETS + TRIED_BUCKETS) * BUCKET_SIZE) as usize;
 /// New buckets that addresses from one source group can fall into.
 const NEW_BUCKETS_PER_SOURCE: u64 = 8;
 /// Tried buckets that addresses of one group can fall into.

@@ -302,8 +302,8 @@ pub(super) const DIALS_MAX: usize = 16;
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const JITTER_PERCENT: u32 = 20;
 /// Addresses that an operator may configure.
-const TARGETS_MAX: usize = 1_024;
+pub(super) const TARGETS_MAX: usize = 1_024;
 /// Addresses at which we found ourselves.
-const OWN_MAX: usize = 64;
+pub(super) const OWN_MAX: usize = 64;
 /// A peer whose sessions break at once is dialled as after this many failures.
 const UNSTABLE_FAILURES: u32 = 4;

@@ -96,6 +96,7 @@ impl Peers {
         session.greeted = Some(greeted);
         let outdated = session.told != status;
         session.told = status;
+        self.note_due(&peer);
         self.counts.handshakes_completed += 1;
         self.dial_due = Time::ZERO;
         let handshake_ms = u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX);

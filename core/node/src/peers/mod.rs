@@ -56,6 +56,8 @@ pub struct Peers {
     rng: ChaCha8Rng,
     started: bool,
     sessions: BTreeMap<PeerId, Session>,
+    /// Nothing is due for any session before this. What peers send moves deadlines only later.
+    sessions_due: Option<Time>,
     targets: Vec<Target>,
     /// Dials under way, and since when.
     dials: BTreeMap<Endpoint, Time>,
@@ -111,6 +113,7 @@ impl Peers {
             rng,
             started: false,
             sessions: BTreeMap::new(),
+            sessions_due: None,
             targets: config.configured.iter().copied().map(Target::new).collect(),
             dials: BTreeMap::new(),
             dial_due: Time::ZERO,
@@ -167,6 +170,7 @@ impl Peers {
         let refusal = self.refusal(now, peer, &address, direction);
         let session = Session::new(&self.config, now, address, direction, started, status);
         self.sessions.insert(peer, session);
+        self.note_due(&peer);
         match refusal {
             Some(reason) => self.end(now, peer, reason, out),
             None => {
@@ -233,7 +237,7 @@ impl Peers {
             return None;
         }
         let ask = self.config.discovery.then_some(self.ask_at);
-        earliest([self.bans.deadline(), self.sessions_deadline(), self.dials_deadline(), ask])
+        earliest([self.bans.deadline(), self.sessions_due, self.dials_deadline(), ask])
     }
 
     /// Returns the peers that were ready and are gone since the last call. The rest of the node takes
@@ -253,6 +257,25 @@ impl Peers {
         counters.handshakes_completed = self.counts.handshakes_completed;
         counters.faults = self.counts.faults;
         counters.bans = self.counts.bans;
+    }
+
+    pub(crate) fn loads(&self, loads: &mut crate::Loads) {
+        let config = &self.config;
+        let strangers = config.sessions_max + config.outbound_target;
+        let sessions = strangers + config.pending_inbound_max() + self.targets.len();
+        loads.note("sessions", self.sessions.len(), sessions);
+        loads.note("sessions_ready", self.count(), config.sessions_max + self.targets.len());
+        let inbound = self.sessions.values().filter(|s| s.direction == Direction::Inbound);
+        let inbound = inbound.filter(|s| s.is_ready()).count();
+        loads.note("sessions_inbound", inbound, config.inbound_max + self.targets.len());
+        loads.note("dials", self.dials.len(), dial::DIALS_MAX);
+        let listed = dial::TARGETS_MAX.max(config.configured.len());
+        loads.note("configured_peers", self.targets.len(), listed);
+        loads.note("own_addresses", self.own.len(), dial::OWN_MAX);
+        loads.note("known_addresses", self.book.len(), book::ADDRESSES_MAX);
+        loads.note("scores", self.scores.len(), score::SCORES_MAX);
+        loads.note("bans", self.bans.len(), score::BANS_MAX);
+        loads.note("gone", self.gone.len(), GONE_MAX);
     }
 
     /// Returns the settings.

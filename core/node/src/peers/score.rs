@@ -91,6 +91,10 @@ impl Bans {
         Some(first)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.until.len()
+    }
+
     fn remove(&mut self, peer: &PeerId) -> bool {
         self.until.remove(peer).is_some()
     }
@@ -225,5 +229,5 @@ const POINT: u64 = 1_000_000;
 const DECAY_PER_SECOND: u64 = 4_290_008_420;
 /// Identities of one address whose bans ban the address (as Lighthouse).
 const BANNED_PER_ADDRESS: usize = 5;
-const BANS_MAX: usize = 4_096;
-const SCORES_MAX: usize = 4_096;
+pub(super) const BANS_MAX: usize = 4_096;
+pub(super) const SCORES_MAX: usize = 4_096;

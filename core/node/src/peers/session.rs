@@ -5,7 +5,7 @@ use super::{
     book::{Endpoint, Group},
     limits::{Bucket, Buckets, Limit, address_bucket},
 };
-use crate::{Output, PeerInfo};
+use crate::{Output, PeerInfo, io::earliest};
 use kette_types::{
     Direction, DisconnectReason, Message, PeerAddress, PeerId, SealedHeader, Time, U256,
     message::ChainStatus,
@@ -270,8 +270,12 @@ impl Peers {
         for (peer, reason) in overdue {
             self.end(now, peer, reason, out);
         }
-        for (peer, session) in &mut self.sessions {
-            if session.is_ready() && now >= session.ping_due(&self.config) {
+        // What is due soon goes along, so that many sessions do not wake the node one by one.
+        let soon = now + self.config.ping_interval / PING_BATCH;
+        let due = |session: &Session| session.ping_due(&self.config);
+        let any = self.sessions.values().any(|s| s.is_ready() && due(s) <= now);
+        for (peer, session) in self.sessions.iter_mut().filter(|_| any) {
+            if session.is_ready() && soon >= session.ping_due(&self.config) {
                 // Not guessable, so that no pong comes before its ping.
                 let number = self.rng.random();
                 session.ping = Some((number, now));
@@ -280,16 +284,21 @@ impl Peers {
                 out.push(Output::Send(vec![*peer], ping));
             }
         }
+        self.sessions_due = self.sessions.values().map(|s| s.deadline(&self.config)).min();
     }
 
-    pub(super) fn sessions_deadline(&self) -> Option<Time> {
-        self.sessions.values().map(|s| s.deadline(&self.config)).min()
+    /// Notes that a session's deadline may have moved closer.
+    pub(super) fn note_due(&mut self, peer: &PeerId) {
+        let due = self.sessions.get(peer).map(|session| session.deadline(&self.config));
+        self.sessions_due = earliest([self.sessions_due, due]);
     }
 }
 
 /// Sessions shorter than this count as failed when it comes to redialling.
 pub(super) const STABLE: Duration = Duration::from_secs(30);
 
+/// Pings that are due within this part of an interval are sent together.
+const PING_BATCH: u32 = 5;
 /// The round trip is measured this many ping intervals apart on a busy session.
 const RTT_REFRESH_INTERVALS: u32 = 4;
 /// Peers that are needed before their clocks say something about ours.

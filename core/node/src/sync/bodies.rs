@@ -1,6 +1,6 @@
 //! Who was asked for which bodies, and what became of it.
 
-use kette_types::{B256, PeerId, Time};
+use kette_types::{B256, PeerId, Time, limits::BODIES_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Body requests in flight and blocks that were handed to the importer.
@@ -98,6 +98,15 @@ impl Bodies {
             self.answered(*peer, *id);
         }
         late
+    }
+
+    /// What is noted of a block is forgotten with its header.
+    pub(super) fn loads(&self, peers: usize, headers: usize, loads: &mut crate::Loads) {
+        let requests = peers * super::REQUESTS_PER_PEER;
+        loads.note("body_requests", self.requests.len(), requests);
+        loads.note("bodies_in_flight", self.in_flight.len(), requests * BODIES_MAX);
+        loads.note("bodies_staged", self.staged.len(), headers);
+        loads.note("bodies_refused", self.refused.len(), headers);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

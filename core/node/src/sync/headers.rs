@@ -1,5 +1,6 @@
 //! Headers that were checked and wait for their bodies: a small tree above the block tree.
 
+use super::Ours;
 use kette_types::{B256, PeerId, SealedHeader, U256};
 use std::{
     cmp::Reverse,
@@ -17,6 +18,13 @@ pub struct PendingHeader {
     pub total_weight: U256,
     /// Who sent it.
     pub from: PeerId,
+}
+
+impl PendingHeader {
+    /// Tells whether the branch up to it beats ours; of equal weights the smaller hash wins.
+    pub(super) fn is_better(&self, ours: Ours) -> bool {
+        (self.total_weight, Reverse(self.header.hash())) > (ours.weight, Reverse(ours.hash))
+    }
 }
 
 /// Pending headers by hash, with the heaviest known.

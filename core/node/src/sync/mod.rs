@@ -13,7 +13,7 @@ use bodies::Bodies;
 use headers::HeaderChain;
 pub use headers::PendingHeader;
 
-use crate::Output;
+use crate::{Output, io::earliest, patience::patience};
 use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
 use std::{
     cmp::Reverse,
@@ -48,6 +48,8 @@ pub struct Sync {
     front: Option<(B256, Time)>,
     /// Blocks of branches that were forgotten, until the node took note.
     abandoned: Vec<B256>,
+    /// No peer's request or pause ends before this.
+    peers_due: Option<Time>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +70,10 @@ struct Peer {
 }
 
 impl Peer {
+    fn deadlines(&self) -> [Option<Time>; 2] {
+        [self.headers.as_ref().map(|request| request.due), self.pause_until]
+    }
+
     fn note_overdue(&mut self, request: Option<u64>) {
         self.overdue.extend(request);
         if self.overdue.len() > OVERDUE_MAX {
@@ -133,6 +139,7 @@ impl Sync {
             starting: None,
             front: None,
             abandoned: Vec::new(),
+            peers_due: None,
         }
     }
 
@@ -202,6 +209,7 @@ impl Sync {
             entry.unbacked += 1;
             entry.strikes = entry.strikes.saturating_add(1);
             entry.pause_until = Some(now + UNBACKED_PAUSE);
+            self.peers_due = earliest([self.peers_due, entry.pause_until]);
             entry.weight = entry.weight.min(request.claimed);
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
                 entry.unbacked = 0;
@@ -234,6 +242,7 @@ impl Sync {
     pub fn headers_useless(&mut self, now: Time, peer: PeerId) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.pause_until = Some(now + UNBACKED_PAUSE);
+            self.peers_due = earliest([self.peers_due, entry.pause_until]);
             entry.strikes = entry.strikes.saturating_add(1);
         }
     }
@@ -265,6 +274,7 @@ impl Sync {
             if bodies.is_empty() {
                 // It does not have what it claimed: ask it again only later.
                 entry.pause_until = Some(now + UNBACKED_PAUSE);
+                self.peers_due = earliest([self.peers_due, entry.pause_until]);
                 entry.window = BODIES_WINDOW_MIN;
                 entry.strikes = entry.strikes.saturating_add(1);
             } else if bodies.len() < asked.len() {
@@ -334,7 +344,7 @@ impl Sync {
     ) -> Vec<(PeerId, Fault)> {
         let mut faults = Vec::new();
         self.expire(now, &mut faults);
-        self.give_up(now, known, &mut faults);
+        self.give_up(now, ours, known, &mut faults);
         self.ask_headers(now, ours, locator, out);
         self.ask_bodies(now, ours, known, out);
         let best = self.best_weight(ours);
@@ -343,6 +353,8 @@ impl Sync {
         } else {
             self.starting = None;
         }
+        let peers = self.peers.values();
+        self.peers_due = earliest(peers.flat_map(Peer::deadlines));
         faults
     }
 
@@ -372,13 +384,18 @@ impl Sync {
 
     /// Forgets the best branch if nobody hands out its next block. While it counts as the best one, lighter
     /// branches that do exist are not asked for, and its headers take their room.
+    ///
+    /// A branch that is no better than ours is not asked for, so nobody is late with it.
     fn give_up(
         &mut self,
         now: Time,
+        ours: Ours,
         known: &dyn Fn(B256) -> bool,
         faults: &mut Vec<(PeerId, Fault)>,
     ) {
-        let first = self.headers.path(1).first().copied().filter(|hash| !known(*hash));
+        let better = self.headers.best().is_some_and(|best| best.is_better(ours));
+        let path = if better { self.headers.path(1) } else { Vec::new() };
+        let first = path.first().copied().filter(|hash| !known(*hash));
         let Some(first) = first else {
             self.front = None;
             return;
@@ -388,7 +405,7 @@ impl Sync {
             _ => now,
         };
         self.front = Some((first, since));
-        if now < since + GIVE_UP_AFTER {
+        if now < since + patience(GIVE_UP_AFTER) {
             return;
         }
         self.front = None;
@@ -445,8 +462,11 @@ impl Sync {
         self.next_id += 1;
         let peer = self.peers.get_mut(&id).expect("the candidate was just found");
         peer.announced = false;
-        peer.headers =
-            Some(HeaderRequest { id: request, due: now + HEADERS_TIMEOUT, claimed: best });
+        peer.headers = Some(HeaderRequest {
+            id: request,
+            due: now + patience(HEADERS_TIMEOUT),
+            claimed: best,
+        });
         let limit = limits::HEADERS_MAX as u32;
         let message = Message::GetHeaders { id: request, locator: hashes, limit };
         out.push(Output::Send(vec![id], Arc::new(message)));
@@ -461,7 +481,7 @@ impl Sync {
     ) {
         let Some(best) = self.headers.best() else { return };
         let (weight, tie) = (best.total_weight, best.total_weight == ours.weight);
-        if (weight, Reverse(best.header.hash())) <= (ours.weight, Reverse(ours.hash)) {
+        if !best.is_better(ours) {
             return;
         }
         // The window counts from the tree: blocks that arrived early take their place in it.
@@ -494,7 +514,7 @@ impl Sync {
             }
             let request = self.next_id;
             self.next_id += 1;
-            self.bodies.asked(id, request, now + BODIES_TIMEOUT, &hashes);
+            self.bodies.asked(id, request, now + patience(BODIES_TIMEOUT), &hashes);
             let message = Message::GetBodies { id: request, hashes };
             out.push(Output::Send(vec![id], Arc::new(message)));
             if rest.is_empty() {
@@ -505,16 +525,19 @@ impl Sync {
 
     /// Returns when [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let peers = self
-            .peers
-            .values()
-            .flat_map(|peer| [peer.headers.as_ref().map(|request| request.due), peer.pause_until]);
-        crate::io::earliest(
-            peers.chain([
-                self.bodies.deadline(),
-                self.front.map(|(_, since)| since + GIVE_UP_AFTER),
-            ]),
-        )
+        let front = self.front.map(|(_, since)| since + patience(GIVE_UP_AFTER));
+        earliest([self.peers_due, self.bodies.deadline(), front])
+    }
+
+    pub(crate) fn loads(&self, peers: usize, loads: &mut crate::Loads) {
+        loads.note("sync_peers", self.peers.len(), peers);
+        loads.note("sync_headers", self.headers.len(), HEADERS_AHEAD_MAX);
+        let asking = self.peers.values().filter(|peer| peer.headers.is_some()).count();
+        loads.note("header_requests", asking, HEADER_REQUESTS_MAX);
+        let overdue = self.peers.values().map(|peer| peer.overdue.len()).max();
+        loads.note("overdue", overdue.unwrap_or(0), OVERDUE_MAX);
+        loads.note("abandoned", self.abandoned.len(), HEADERS_AHEAD_MAX);
+        self.bodies.loads(peers, self.headers.len(), loads);
     }
 
     /// Returns where sync stands, or `None` when caught up: (start, highest).

@@ -319,3 +319,8 @@ impl kette_ledger::BlockHashes for NoHashes {
         None
     }
 }
+
+/// The proof-of-work hash of a header that is not sealed yet.
+pub(super) fn pow_hash(header: &Header) -> U256 {
+    seal::pow_hash(seal::seal_hash(header), seal::nonce(header))
+}

@@ -224,7 +224,7 @@ fn a_header_without_work_is_an_invalid_header() {
         let target = kette_consensus::pow::target(good.header.difficulty);
         let mut header = good.header.header().clone();
         let mut nonce = 0u64;
-        while kette_consensus::pow::seal::header_pow_hash(&header) <= target {
+        while super::forge::pow_hash(&header) <= target {
             nonce += 1;
             header.nonce = B64::from(nonce.to_be_bytes());
         }

@@ -237,7 +237,7 @@ fn answers_that_are_no_answers_are_faults() {
         let mut headers = headers_of(&forge.chain(forge.genesis, 5, &after(12)));
         let target = kette_consensus::pow::target(headers[4].difficulty);
         let mut header = headers[4].header().clone();
-        while kette_consensus::pow::seal::header_pow_hash(&header) <= target {
+        while super::forge::pow_hash(&header) <= target {
             let nonce = u64::from_be_bytes(header.nonce.0) + 1;
             header.nonce = nonce.to_be_bytes().into();
         }

@@ -155,7 +155,7 @@ impl World {
             mine_rate: None,
             seed: i as u64,
         };
-        Config { peers, local, pool: mempool::Limits::default(), archive: false }
+        Config { peers, local, pool: mempool::Limits::default(), archive: false, memo: None }
     }
 
     /// Starts a node from what its disk holds.
@@ -231,6 +231,7 @@ impl World {
         let now = self.now;
         let Some(node) = self.hosts[i].node.as_mut() else { return };
         let outputs = node.handle(now, input);
+        assert_eq!(node.loads().over(), None, "node {i} holds more than it promised");
         for output in outputs {
             match &mut self.hosts[i].crash_in {
                 Some(0) => return self.crash(i),

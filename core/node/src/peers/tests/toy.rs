@@ -307,7 +307,7 @@ fn a_node_comes_back_from_its_stored_book_alone() {
     toy.run(30);
     toy.restart(7);
     assert_eq!(toy.hosts[7].dialled[0], toy.hosts[7].config.configured[0], "the tier comes first");
-    toy.run(10);
+    toy.run(20);
     assert_eq!(toy.hosts[7].peers.count(), 7, "all that live");
 }
 

@@ -1,0 +1,229 @@
+//! An independent, slow validator: what a valid block is, written a second time from the documents.
+//!
+//! It shares nothing with the ledger or the engine but the structures of `kette_types` and the hash functions: headers by
+//! the rules of Prague as `pow` uses them, seals by a streaming SHA-256d, difficulty by the absolute form of ASERT,
+//! transfers by an executor of its own over a flat map, roots by building whole tries. What it does not execute
+//! (contracts) it takes over from the node, compares by state root alone, and counts.
+
+mod accounts;
+mod header;
+mod money;
+mod schedule;
+mod seal;
+mod transfer;
+
+#[cfg(test)]
+pub(super) mod forge;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::Accounts;
+pub use money::reward;
+
+use alloy_primitives::B256;
+use kette_chain::ExecutedBlock;
+use kette_types::{
+    Address, Block, ChainSpec, Header, Transaction, U256, limits::BODY_BYTES_MAX,
+    spec::KetteConfig, spec::PowSpec,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Why a block is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It breaks this rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// Its parent was not accepted here: no verdict.
+    #[error("its parent {0} was not accepted before")]
+    UnknownParent(B256),
+    /// It contains what is not executed here, and nobody gave the result: no verdict.
+    #[error("not executed here: {0}")]
+    NotExecuted(&'static str),
+}
+
+/// What a block did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// Wei created.
+    pub issued: U256,
+    /// Wei destroyed; `None` if the block was not executed here.
+    pub burned: Option<U256>,
+    /// Who signed its transactions; empty if the block was not executed here.
+    pub senders: Vec<Address>,
+    /// Gas used up to and with each transaction; empty if the block was not executed here.
+    pub cumulative_gas: Vec<u64>,
+}
+
+/// An accepted block.
+#[derive(Debug)]
+struct Known {
+    header: Header,
+    accounts: Accounts,
+    /// Sum of the solve times that count, from block 1 on, seconds.
+    counted: i128,
+}
+
+/// Accepted blocks, on whatever branch. Grows with the blocks of a run, as the world's own list of them does; states share
+/// what is equal.
+#[derive(Debug)]
+pub struct Validator {
+    spec: Arc<ChainSpec>,
+    kette: KetteConfig,
+    pow: PowSpec,
+    known: BTreeMap<B256, Known>,
+    senders: transfer::Senders,
+    skipped: BTreeMap<&'static str, u64>,
+    executed: u64,
+}
+
+impl Validator {
+    /// Makes a validator that knows block 0.
+    ///
+    /// # Errors
+    /// If the chain has no engine, or the accounts of the genesis file do not have the state root of block 0.
+    pub fn new(spec: Arc<ChainSpec>, genesis: &Block) -> Result<Self, Refusal> {
+        let missing = || Refusal::Invalid("the genesis file has no config.kette".to_owned());
+        let kette = spec.kette.clone().ok_or_else(missing)?;
+        let kette_types::EngineSpec::Pow(pow) = kette.engine.clone();
+        let accounts = Accounts::genesis(&spec);
+        same("state root of block 0", genesis.header.state_root, accounts.root())?;
+        same("hash of block 0", genesis.hash(), header::hash(genesis.header.header()))?;
+        let known = Known { header: genesis.header.header().clone(), accounts, counted: 0 };
+        Ok(Self {
+            spec,
+            kette,
+            pow,
+            known: BTreeMap::from([(genesis.hash(), known)]),
+            senders: transfer::Senders::default(),
+            skipped: BTreeMap::new(),
+            executed: 0,
+        })
+    }
+
+    /// Tells whether a block was accepted.
+    pub fn accepted(&self, hash: B256) -> bool {
+        self.known.contains_key(&hash)
+    }
+
+    /// Returns all balances of an accepted block.
+    pub fn accounts(&self, hash: B256) -> Option<&Accounts> {
+        self.known.get(&hash).map(|known| &known.accounts)
+    }
+
+    /// Returns how many blocks were accepted without being executed here, by reason.
+    pub const fn skipped(&self) -> &BTreeMap<&'static str, u64> {
+        &self.skipped
+    }
+
+    /// Returns how many blocks were executed here.
+    pub const fn executed(&self) -> u64 {
+        self.executed
+    }
+
+    /// Judges a block without remembering it. The receiver's clock is not asked.
+    ///
+    /// # Errors
+    /// The rule that it breaks, or why there is no verdict.
+    pub fn judge(&mut self, block: &Block) -> Result<Effect, Refusal> {
+        self.run(block, None).map(|(effect, _)| effect)
+    }
+
+    /// Judges a block and remembers it. `given` is what a node got from it, for what is not executed here.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn accept(
+        &mut self,
+        block: &Block,
+        given: Option<&ExecutedBlock>,
+    ) -> Result<Effect, Refusal> {
+        let (effect, known) = self.run(block, given)?;
+        self.known.insert(block.hash(), known);
+        Ok(effect)
+    }
+
+    fn run(
+        &mut self,
+        block: &Block,
+        given: Option<&ExecutedBlock>,
+    ) -> Result<(Effect, Known), Refusal> {
+        let head = block.header.header();
+        let unknown = Refusal::UnknownParent(head.parent_hash);
+        let parent = self.known.get(&head.parent_hash).ok_or(unknown)?;
+        same("block hash", block.hash(), header::hash(head))?;
+        header::check(&self.kette, head, &parent.header)?;
+        seal::check(&self.pow, block.header.seal(), head, &parent.header)?;
+        let times = self.times(head.parent_hash);
+        let counted = schedule::check(
+            &self.pow,
+            self.spec.genesis.difficulty,
+            head,
+            &parent.header,
+            parent.counted,
+            &times,
+        )?;
+        body(block)?;
+        let issued = reward(&self.kette.reward, head.number);
+        let mut accounts = parent.accounts.clone();
+        let effect = match transfer::why_not(&self.spec, &accounts, block) {
+            None => {
+                let chain = (self.spec.chain_id(), self.kette.base_fee);
+                let done = transfer::run(chain, &mut self.senders, &mut accounts, block, issued)?;
+                self.executed += 1;
+                done
+            }
+            Some(reason) => {
+                let given = given.ok_or(Refusal::NotExecuted(reason))?;
+                accounts.adopt(given).map_err(Refusal::Invalid)?;
+                *self.skipped.entry(reason).or_default() += 1;
+                Effect { issued, burned: None, senders: Vec::new(), cumulative_gas: Vec::new() }
+            }
+        };
+        same("state root", head.state_root, accounts.root())?;
+        Ok((effect, Known { header: head.clone(), accounts, counted }))
+    }
+
+    /// Returns the timestamps of a block and its ancestors, at most eleven.
+    fn times(&self, hash: B256) -> Vec<u64> {
+        let mut times = Vec::with_capacity(schedule::MEDIAN_SPAN);
+        let mut cursor = self.known.get(&hash);
+        while let Some(known) = cursor
+            && times.len() < schedule::MEDIAN_SPAN
+        {
+            times.push(known.header.timestamp);
+            cursor = match known.header.number {
+                0 => None,
+                _ => self.known.get(&known.header.parent_hash),
+            };
+        }
+        times
+    }
+}
+
+/// Checks that the body is the one the header commits to.
+fn body(block: &Block) -> Result<(), Refusal> {
+    let (header, body) = (&block.header, &block.body);
+    let encode = |transaction: &Transaction| {
+        use alloy_eips::eip2718::Encodable2718 as _;
+        transaction.encoded_2718()
+    };
+    let encoded: Vec<Vec<u8>> = body.transactions.iter().map(encode).collect();
+    let root = alloy_trie::root::ordered_trie_root_encoded(&encoded);
+    same("transactions root", header.transactions_root, root)?;
+    same("number of ommers", body.ommers.len(), 0)?;
+    // Kette chains have the list of withdrawals (EIP-4895), always empty.
+    same("withdrawals", body.withdrawals.as_ref().map(|list| list.len()), Some(0))?;
+    let bytes = alloy_rlp::Encodable::length(body);
+    demand(bytes <= BODY_BYTES_MAX, || format!("body of {bytes} bytes"))
+}
+
+/// Demands that what came is what was expected.
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, expected: T) -> Result<(), Refusal> {
+    demand(got == expected, || format!("{what} {got:?}, expected {expected:?}"))
+}
+
+/// Demands that something holds.
+fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), Refusal> {
+    if holds { Ok(()) } else { Err(Refusal::Invalid(what())) }
+}

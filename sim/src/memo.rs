@@ -1,0 +1,69 @@
+//! Results that all nodes of one run share: each block is executed once, each signature recovered once.
+//!
+//! Both are functions of what their key commits to, so sharing them changes nothing but the cost. The states kept here
+//! descend from a genesis state that lies wholly in memory: they never read any node's disk.
+
+use kette_chain::ExecutedBlock;
+use kette_types::{Address, B256, Transaction};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+/// Shared results.
+#[derive(Debug)]
+pub struct Memo {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    blocks: BTreeMap<B256, Arc<ExecutedBlock>>,
+    senders: BTreeMap<B256, Option<Address>>,
+}
+
+impl Memo {
+    /// Makes a memo that knows block 0.
+    pub fn new(genesis: Arc<ExecutedBlock>) -> Self {
+        let blocks = BTreeMap::from([(genesis.hash(), genesis)]);
+        Self { inner: Mutex::new(Inner { blocks, senders: BTreeMap::new() }) }
+    }
+
+    /// Returns an executed block.
+    pub fn block(&self, hash: B256) -> Option<Arc<ExecutedBlock>> {
+        self.lock().blocks.get(&hash).cloned()
+    }
+
+    /// Returns who signed these transactions, recovering what was not seen before.
+    pub fn recover(&self, transactions: &[Transaction]) -> Vec<Option<Address>> {
+        let mut inner = self.lock();
+        transactions
+            .iter()
+            .map(|transaction| {
+                let one = std::slice::from_ref(transaction);
+                // The hash covers the signature.
+                *inner
+                    .senders
+                    .entry(*transaction.tx_hash())
+                    .or_insert_with(|| kette_ledger::recover(one).pop().flatten())
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder panics")
+    }
+}
+
+impl kette_node::Memo for Memo {
+    fn get(&self, hash: B256) -> Option<Arc<ExecutedBlock>> {
+        self.block(hash)
+    }
+
+    fn put(&self, block: &Arc<ExecutedBlock>) {
+        let mut inner = self.lock();
+        if inner.blocks.contains_key(&block.block.header.parent_hash) {
+            inner.blocks.entry(block.hash()).or_insert_with(|| block.clone());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a host observes of its nodes at one moment: what steps wait for and checks judge.
+
+use alloy_primitives::{B256, U256};
+use serde::Serialize;
+use std::time::Duration;
+
+/// A network at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Facts {
+    /// Time since the start.
+    pub at: Duration,
+    /// All nodes, in the order of the plan.
+    pub nodes: Vec<NodeFacts>,
+}
+
+/// A node at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs; the rest is what was last known.
+    pub up: bool,
+    /// Whether it follows the protocol.
+    pub honest: bool,
+    /// Number of its head.
+    pub height: u64,
+    /// Hash of its head.
+    pub hash: B256,
+    /// State root of its head.
+    pub state_root: B256,
+    /// Cumulative weight of its head.
+    pub weight: U256,
+    /// Number of its newest final block.
+    pub finalized: u64,
+    /// Hash of its newest final block.
+    pub finalized_hash: B256,
+    /// Sessions whose hello is done.
+    pub peers: usize,
+    /// Transactions in its pool.
+    pub pending: usize,
+    /// Reorganizations so far.
+    pub reorgs: u64,
+    /// Deepest of them.
+    pub reorg_depth_max: u64,
+    /// Whether it is catching up.
+    pub syncing: bool,
+    /// Blocks it produced.
+    pub produced: u64,
+    /// Bans it pronounced.
+    pub bans: u64,
+}

@@ -1,0 +1,237 @@
+//! What a network file must obey beyond its types. Each objection names the place and says what to do.
+
+use super::{
+    Action, At, Check, Group, Link, Misbehaviour, NetworkFile, Plan, Shape, Step, hint, plan,
+    region, select, step::Frames, units,
+};
+use std::time::Duration;
+
+/// More steps than anybody writes; what a program writes must end, too.
+const STEPS_MAX: usize = 10_000;
+/// Shortest turn of a flapping partition and shortest mean of a churn.
+const TURN_MIN: Duration = Duration::from_millis(10);
+/// Most hashes per second of one node: more than all of Bitcoin's miners in 2025 would not fit TOML's integers.
+const RATE_MAX: u64 = 1_000_000_000_000;
+/// How many funded accounts a development chain has.
+const SENDERS_MAX: u32 = 10;
+
+/// Checks a whole file.
+pub(super) fn check(file: &NetworkFile) -> Result<(), String> {
+    if file.schema != super::SCHEMA {
+        let (schema, ours) = (file.schema, super::SCHEMA);
+        return Err(format!("schema = {schema}: this program reads schema {ours}"));
+    }
+    let network = &file.network;
+    positive("[network]: duration", Some(network.duration))?;
+    hash_rate("[network]", Some(network.mine_rate))?;
+    shape(&file.shape).map_err(|error| format!("[shape]: {error}"))?;
+    not_negative("[workload]: rate", file.workload.rate)?;
+    if let Some(senders) = file.workload.senders.filter(|n| !(1..=SENDERS_MAX).contains(n)) {
+        return Err(format!("[workload]: senders = {senders}: 1 to {SENDERS_MAX} accounts"));
+    }
+    for (index, group) in file.group.iter().enumerate() {
+        self::group(file, group).map_err(|error| format!("[[group]] {}: {error}", index + 1))?;
+    }
+    let plan = Plan::new(file)?;
+    for (index, link) in file.link.iter().enumerate() {
+        self::link(&plan, link).map_err(|error| format!("[[link]] {}: {error}", index + 1))?;
+    }
+    if file.step.len() > STEPS_MAX {
+        return Err(format!("{} steps: at most {STEPS_MAX}", file.step.len()));
+    }
+    for (index, step) in file.step.iter().enumerate() {
+        let place = format!("[[step]] {} (at {}, {})", index + 1, step.at, step.action.key());
+        self::step(file, &plan, step).map_err(|error| format!("{place}: {error}"))?;
+    }
+    for (index, check) in file.check.iter().enumerate() {
+        demand(check)
+            .map_err(|error| format!("[[check]] {} ({}): {error}", index + 1, check.key()))?;
+    }
+    Ok(())
+}
+
+fn shape(shape: &Shape) -> Result<(), String> {
+    probability("loss", shape.loss)?;
+    not_negative("cpu", shape.cpu.unwrap_or(1.0))
+}
+
+fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
+    if group.tier == 0 {
+        return Err("tier = 0: tiers count from 1".to_owned());
+    }
+    hash_rate("mine_rate", group.mine_rate)?;
+    factor("slow", group.slow.unwrap_or(1.0))?;
+    let nodes = group.count.unwrap_or(group.names.len());
+    if group.regions.len() > nodes {
+        let regions = group.regions.len();
+        return Err(format!("{regions} regions for {nodes} nodes: give one for all, or one each"));
+    }
+    let alone = group.regions.len() == 1;
+    for name in &group.regions {
+        if region::index(name).is_none() && !(alone && name == plan::ROUND_ROBIN) {
+            let known = region::NAMES.into_iter().chain([plan::ROUND_ROBIN]);
+            let meant = hint::nearest(&name.to_ascii_uppercase(), known.clone())
+                .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+            return Err(format!(
+                "region `{name}` is not in the table: {} (alone){meant}",
+                known.collect::<Vec<_>>().join(", ")
+            ));
+        }
+    }
+    if group.regions.is_empty() && region::is_regional(file.shape.profile) {
+        return Err("this profile needs to know where nodes are: add regions = [\"round-robin\"]"
+            .to_owned());
+    }
+    if group.byzantine == Some(Misbehaviour::SelfishMiner) && group.roles.is_empty() {
+        return Err("a selfish miner mines: add roles = [\"miner\"]".to_owned());
+    }
+    Ok(())
+}
+
+fn link(plan: &Plan, link: &Link) -> Result<(), String> {
+    select::select(plan, &link.from).map_err(|error| format!("from: {error}"))?;
+    select::select(plan, &link.to).map_err(|error| format!("to: {error}"))?;
+    probability("loss", link.loss)
+}
+
+fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
+    let duration = file.network.duration;
+    if let At::Time(at) = step.at
+        && at > duration
+    {
+        return Err(format!(
+            "begins after the end of the run: raise [network] duration, which is {}",
+            units::format_duration(duration)
+        ));
+    }
+    positive("for", super::timeline::lasts(&step.action))?;
+    let nodes = |patterns: &[String]| select::select(plan, patterns).map(drop);
+    match &step.action {
+        Action::Partition(it) => {
+            match (it.groups.as_slice(), it.kind) {
+                ([], None) => {
+                    return Err("say who stays together with groups, or a kind".to_owned());
+                }
+                ([], Some(_)) => {}
+                (_, Some(_)) => return Err("give either groups or a kind, not both".to_owned()),
+                ([_], None) => {
+                    return Err("one group is no partition: name at least two groups".to_owned());
+                }
+                (groups, None) => separate(plan, groups)?,
+            }
+            if let Some(flap) = it.flap.filter(|flap| *flap < TURN_MIN) {
+                return Err(format!("flap = {flap:?}: at least {TURN_MIN:?}"));
+            }
+            Ok(())
+        }
+        Action::Cut(it) => nodes(&it.from).and_then(|()| nodes(&it.to)),
+        Action::Heal(_) => Ok(()),
+        Action::Reset(it) | Action::Start(it) => nodes(&it.nodes),
+        Action::Crash(it) => nodes(&it.nodes),
+        Action::Stop(it) | Action::Wipe(it) => nodes(&it.nodes),
+        Action::Pause(it) => nodes(&it.nodes),
+        Action::Slow(it) => nodes(&it.nodes).and_then(|()| factor("factor", it.factor)),
+        Action::Churn(it) => {
+            nodes(&it.nodes)?;
+            if it.every < TURN_MIN || it.down < TURN_MIN {
+                return Err(format!("every and down are at least {TURN_MIN:?}"));
+            }
+            Ok(())
+        }
+        Action::Clock(it) if it.jump_ms == 0 && it.drift_ppm == 0 => {
+            Err("nothing changes: give jump_ms or drift_ppm".to_owned())
+        }
+        Action::Clock(it) => nodes(&it.nodes),
+        Action::Disk(it) => nodes(&it.nodes),
+        Action::Link(it) => link(plan, &it.link),
+        Action::Frames(it) => nodes(&it.nodes).and_then(|()| frames(it)),
+        Action::Mine(it) => nodes(&it.nodes).and_then(|()| hash_rate("rate", it.rate)),
+        Action::Load(it) => not_negative("rate", it.rate),
+    }
+}
+
+fn separate(plan: &Plan, groups: &[Vec<String>]) -> Result<(), String> {
+    let mut seen = vec![false; plan.nodes.len()];
+    for group in groups {
+        for node in select::select(plan, group)? {
+            if std::mem::replace(&mut seen[node], true) {
+                let name = &plan.nodes[node].name;
+                return Err(format!("`{name}` is in two groups: leave it out of one"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn frames(it: &Frames) -> Result<(), String> {
+    let all = [
+        ("duplicate", it.duplicate),
+        ("replay", it.replay),
+        ("reorder", it.reorder),
+        ("corrupt", it.corrupt),
+    ];
+    if all.iter().all(|(_, value)| *value == 0.0) {
+        return Err("nothing happens: give duplicate, replay, reorder or corrupt".to_owned());
+    }
+    all.into_iter().try_for_each(|(name, value)| probability(name, Some(value)))
+}
+
+fn demand(check: &Check) -> Result<(), String> {
+    match check {
+        Check::Agreement(it) => match (&it.after, it.within) {
+            (None, Some(_)) => Err("within counts from `after`: add after = \"heal\"".to_owned()),
+            (Some(after), _) if after != "heal" => units::parse_duration(after)
+                .map(drop)
+                .map_err(|error| format!("after: {error}, or \"heal\"")),
+            _ => Ok(()),
+        },
+        Check::Height(it) if i64::try_from(it.min).is_err() => Err("min is too high".to_owned()),
+        Check::Reorg(it) => match (it.min_depth, it.max_depth) {
+            (None, None) => Err("give max_depth or min_depth".to_owned()),
+            (Some(min), Some(max)) if min > max => Err("min_depth is above max_depth".to_owned()),
+            _ => Ok(()),
+        },
+        Check::StaleRate(it) => probability("max", Some(it.max)),
+        Check::Propagation(it) if !(it.percent > 0.0 && it.percent <= 100.0) => {
+            Err(format!("percent = {}: more than 0, at most 100", it.percent))
+        }
+        Check::Height(_) | Check::Connected(_) | Check::Propagation(_) => Ok(()),
+    }
+}
+
+fn positive(name: &str, value: Option<Duration>) -> Result<(), String> {
+    match value {
+        Some(Duration::ZERO) => Err(format!("{name} = \"0s\": must be longer")),
+        _ => Ok(()),
+    }
+}
+
+fn probability(name: &str, value: Option<f64>) -> Result<(), String> {
+    match value {
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(format!("{name} = {value}: a share is 0 to 1; 0.01 is one percent"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_negative(name: &str, value: f64) -> Result<(), String> {
+    match value.is_finite() && value >= 0.0 {
+        true => Ok(()),
+        false => Err(format!("{name} = {value}: must be 0 or more")),
+    }
+}
+
+fn factor(name: &str, value: f64) -> Result<(), String> {
+    match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(format!("{name} = {value}: must be more than 0; 2 is half as fast")),
+    }
+}
+
+fn hash_rate(name: &str, value: Option<u64>) -> Result<(), String> {
+    match value.filter(|value| *value > RATE_MAX) {
+        Some(value) => Err(format!("{name} = {value}: at most {RATE_MAX} hashes per second")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,9 @@
+//! The simulator as a whole: determinism, swarm seeds, planted bugs, and results that are known from the literature.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod determinism;
+mod judges;
+mod literature;
+mod scenarios;
+mod support;
+mod swarm;
