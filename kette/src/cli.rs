@@ -31,6 +31,9 @@ pub enum Command {
     /// Genesis files: make, check, hash
     #[command(subcommand)]
     Genesis(commands::genesis::Genesis),
+    /// Simulate networks in virtual time: run, replay, minimize, compare
+    #[command(subcommand)]
+    Sim(commands::sim::Sim),
     /// Send transactions
     #[command(subcommand)]
     Tx(commands::tx::Tx),

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod presets;
 mod replay;
+mod report;
 mod run;
 mod telemetry;
 mod testnet;

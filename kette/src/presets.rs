@@ -19,6 +19,19 @@ const NETWORKS: [(&str, &str); 2] = [
     ("volkskette", include_str!("../presets/volkskette.toml")),
 ];
 
+const SCENARIOS: [(&str, &str); 10] = [
+    ("fork1", include_str!("../presets/scenarios/fork1.toml")),
+    ("fork2", include_str!("../presets/scenarios/fork2.toml")),
+    ("fork3", include_str!("../presets/scenarios/fork3.toml")),
+    ("fork4", include_str!("../presets/scenarios/fork4.toml")),
+    ("churn", include_str!("../presets/scenarios/churn.toml")),
+    ("geo", include_str!("../presets/scenarios/geo.toml")),
+    ("partition", include_str!("../presets/scenarios/partition.toml")),
+    ("byzantine", include_str!("../presets/scenarios/byzantine.toml")),
+    ("disk", include_str!("../presets/scenarios/disk.toml")),
+    ("clock", include_str!("../presets/scenarios/clock.toml")),
+];
+
 /// Tells whether a chain of this name is embedded.
 pub fn has_genesis(name: &str) -> bool {
     CHAINS.iter().any(|(chain, _)| *chain == name)
@@ -50,9 +63,14 @@ pub fn networks() -> impl Iterator<Item = &'static str> {
     NETWORKS.iter().map(|(name, _)| *name)
 }
 
-/// Returns an embedded network file.
+/// Returns the names of the embedded scenarios: networks in which something goes wrong.
+pub fn scenarios() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|(name, _)| *name)
+}
+
+/// Returns the file of an embedded network or scenario.
 pub fn network_text(name: &str) -> Option<&'static str> {
-    NETWORKS.iter().find(|(network, _)| *network == name).map(|(_, text)| *text)
+    NETWORKS.iter().chain(&SCENARIOS).find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// Returns the first account of [`MNEMONIC`].
@@ -73,6 +91,9 @@ pub fn development_signer(index: u32) -> anyhow::Result<alloy_signer_local::Priv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kette_sim::{run::Scenario, scenario::NetworkFile};
+    use kette_types::spec::EngineSpec;
+    use std::time::Duration;
 
     #[test]
     fn every_chain_is_valid_and_funds_the_mnemonic() {
@@ -84,6 +105,33 @@ mod tests {
             }
         }
         assert_eq!(development_signer(0).unwrap().address(), first_development_account());
+    }
+
+    #[test]
+    fn every_scenario_is_valid_and_says_what_it_is() {
+        for name in scenarios() {
+            let text = network_text(name).unwrap();
+            assert!(text.starts_with("# ") && text.is_ascii(), "{name}");
+            let file = NetworkFile::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(file.network.name, name);
+            assert!(file.network.duration <= Duration::from_secs(600) && !file.check.is_empty());
+            let genesis = genesis_text(&file.network.chain).unwrap();
+            Scenario::new(file, genesis).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+
+    /// The anchor is what all miners together find in one block time, so that difficulty starts where it stays.
+    #[test]
+    fn every_scenario_starts_at_the_difficulty_of_its_miners() {
+        for name in scenarios() {
+            let file = NetworkFile::parse(network_text(name).unwrap()).unwrap();
+            let genesis = genesis_text(&file.network.chain).unwrap();
+            let scenario = Scenario::new(file, genesis).unwrap();
+            let rates = scenario.plan.nodes.iter().filter(|node| node.miner);
+            let rate: u64 = rates.map(|node| node.mine_rate).sum();
+            let EngineSpec::Pow(pow) = &scenario.spec.kette.as_ref().unwrap().engine;
+            assert_eq!(pow.anchor_difficulty.to::<u64>(), rate * pow.block_time, "{name}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Exit codes: 0 ok, 1 assertion failed, 2 usage or input, 3 network not up, 4 time-out, 5 safety violated.
+//! Exit codes: 0 ok, 1 assertion failed, 2 usage or input, 3 network not up, 4 time-out, 5 safety violated,
+//! 130 interrupted.
 
 use std::process::ExitCode;
 
@@ -17,6 +18,9 @@ pub enum Exit {
     /// Nodes disagree about what is final.
     #[error("{0}")]
     Unsafe(String),
+    /// Somebody pressed Ctrl-C.
+    #[error("{0}")]
+    Interrupted(String),
 }
 
 /// Returns the code that an error ends the process with.
@@ -29,6 +33,7 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
         Some(Exit::NotUp(_)) => 3,
         Some(Exit::TimedOut(_)) => 4,
         Some(Exit::Unsafe(_)) => 5,
+        Some(Exit::Interrupted(_)) => 130,
         None => 2,
     })
 }

@@ -12,6 +12,7 @@ pub mod node;
 pub mod output;
 pub mod peers;
 pub mod query;
+pub mod sim;
 pub mod status;
 pub mod tx;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(args) => init::run(&args, json),
         Command::Keys(args) => keys::run(args, json),
         Command::Genesis(args) => genesis::run(args, json),
+        Command::Sim(args) => sim::run(args, json),
         Command::Tx(args) => tx::run(args, json),
         Command::Query(args) => query::run(args, json),
         Command::Status(args) => status::run(&args, json),

@@ -6,12 +6,12 @@ use crate::{
     presets,
     testnet::{
         directory::{Directory, Manifest},
-        file::parse_duration,
         launch::{self, Wish},
         status::{self, NetworkStatus},
     },
 };
 use clap::{Args, Subcommand};
+use kette_sim::scenario::units::parse_duration;
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -93,7 +93,7 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
             }
             None => Err(anyhow::anyhow!(
                 "no preset `{preset}`; there are: {}",
-                presets::networks().collect::<Vec<_>>().join(", ")
+                presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
             )),
         },
     }

@@ -78,6 +78,9 @@ pub struct NodeArgs {
     /// Database file (default: node.sqlite in the home directory).
     #[arg(long, env = "KETTE_DB", alias = "database")]
     db: Option<PathBuf>,
+    /// Record everything that this node's core is told, for `kette sim replay FILE`; FILE must be new.
+    #[arg(long, env = "KETTE_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
     /// How log lines look [default: text].
     #[arg(long, env = "KETTE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -222,6 +225,7 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
             .or(file.beneficiary)
             .unwrap_or_else(presets::first_development_account),
         archive: args.archive || file.archive,
+        record: args.record,
         home,
     })
 }

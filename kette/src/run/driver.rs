@@ -3,13 +3,14 @@
 //! One turn takes what is waiting, asks the core, writes all records in one transaction, shows the new
 //! snapshot and then performs the other outputs in order. So whatever leaves the node is durable before.
 
-use super::{clock::Clock, network::NetworkLink, workers::Workers};
+use super::{clock::Clock, network::NetworkLink, record::Recording, workers::Workers};
 use anyhow::Context as _;
 use kette_chain::Record;
 use kette_consensus::{JobId, JobResult};
 use kette_node::{CommandError, Event, Input, Node, Output, Reply, Ticket, View};
 use kette_rpc::handle::{Ask, Question};
 use kette_store::{Reader, Store};
+use kette_types::Time;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -34,15 +35,19 @@ pub(super) struct Driver {
     pub(super) asked: HashMap<Ticket, oneshot::Sender<Result<Reply, CommandError>>>,
     pub(super) next_ticket: Ticket,
     pub(super) crash: CrashPoint,
+    pub(super) recording: Option<Recording>,
 }
 
 impl Driver {
     /// Runs until told to stop, then writes what is left and closes the store.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
-        let outputs = self.node.handle(now, Input::Start);
+        let outputs = self.handle(now, Input::Start);
         self.perform(outputs)?;
         loop {
+            if let Some(recording) = &self.recording {
+                recording.flush();
+            }
             let now = self.clock.now();
             let wait = match self.node.deadline() {
                 Some(due) => due.since(now).min(VIEW_EVERY),
@@ -61,7 +66,7 @@ impl Driver {
             let mut outputs = Vec::new();
             for input in inputs {
                 let now = self.clock.now();
-                outputs.extend(self.node.handle(now, input));
+                outputs.extend(self.handle(now, input));
                 // The core may read its blocks and states back: they are written before its next input.
                 if outputs.iter().any(writes_chain) {
                     self.perform(std::mem::take(&mut outputs))?;
@@ -70,6 +75,13 @@ impl Driver {
             self.perform(outputs)?;
         }
         self.shut_down().await
+    }
+
+    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+        match &self.recording {
+            None => self.node.handle(now, input),
+            Some(recording) => recording.handle(&mut self.node, now, input),
+        }
     }
 
     /// Takes what else is waiting, so that one write serves many inputs.
@@ -150,7 +162,10 @@ impl Driver {
     }
 
     async fn shut_down(mut self) -> anyhow::Result<()> {
-        let outputs = self.node.stop();
+        let outputs = match &self.recording {
+            None => self.node.stop(),
+            Some(recording) => recording.stop(&mut self.node),
+        };
         self.perform(outputs)?;
         self.network.shut_down().await;
         self.store.close().context("closing the store")?;

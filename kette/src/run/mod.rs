@@ -7,6 +7,7 @@ mod driver;
 pub mod home;
 mod network;
 mod node;
+mod record;
 mod throttle;
 mod workers;
 

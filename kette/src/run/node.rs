@@ -5,6 +5,7 @@ use super::{
     driver::{CrashPoint, Driver},
     home::Home,
     network::NetworkLink,
+    record::Recording,
     workers::Workers,
 };
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use std::{
     collections::BTreeSet,
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::sync::{broadcast, mpsc, watch};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub beneficiary: Address,
     /// Keeps all states.
     pub archive: bool,
+    /// Where everything that the core is told is recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// Questions of clients that wait for the loop.
@@ -104,15 +108,19 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         },
         pool: kette_node::mempool::Limits::default(),
         archive: settings.archive,
+        memo: None,
     };
     let started = std::time::Instant::now();
-    let node = Node::restore(
-        settings.spec.clone(),
-        config,
-        Arc::new(reader.clone()),
-        clock.now(),
-        restored,
-    )?;
+    let now = clock.now();
+    let spec = &settings.spec;
+    let recording = settings.record.as_deref();
+    let recording =
+        recording.map(|path| Recording::begin(path, now, spec, &config, &restored)).transpose()?;
+    let store_reader: Arc<dyn kette_node::Reader> = match &recording {
+        None => Arc::new(reader.clone()),
+        Some(recording) => Arc::new(recording.reader(reader.clone())),
+    };
+    let node = Node::restore(spec.clone(), config, store_reader, now, restored)?;
     let head = node.tree().head();
     tracing::info!(
         height = head.number,
@@ -163,6 +171,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         asked: HashMap::new(),
         next_ticket: 0,
         crash: CrashPoint::from_env(),
+        recording,
     };
     let result = Box::pin(driver.run()).await;
     if let Some(server) = rpc {

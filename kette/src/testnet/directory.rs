@@ -1,7 +1,8 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
-use super::plan::PlannedNode;
+use super::plan::Ports;
 use anyhow::{Context as _, bail};
+use kette_sim::scenario::PlannedNode;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -13,7 +14,7 @@ use std::{
 pub struct Directory(PathBuf);
 
 /// What is known of a network: `network.json` in its directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Name for people.
     pub name: String,
@@ -28,11 +29,14 @@ pub struct Manifest {
 }
 
 /// One node of a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ManifestNode {
     /// As planned.
     #[serde(flatten)]
     pub plan: PlannedNode,
+    /// Where it listens.
+    #[serde(flatten)]
+    pub ports: Ports,
     /// Identity.
     pub peer_id: String,
     /// Its process, if it was started.

@@ -1,211 +1,86 @@
-//! The network file: groups of nodes, tiers, regions, links. One parser for every command that reads it.
+//! Where network files come from, and which of them real processes can run.
 
 use crate::presets;
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
-use std::{path::Path, time::Duration};
+use kette_sim::{
+    run::merge_genesis,
+    scenario::{Group, NetworkFile},
+};
+use std::path::Path;
 
-/// A network file. Unknown keys are refused.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkFile {
-    /// Version of this format: 1.
-    pub schema: u32,
-    /// What holds for all nodes.
-    pub network: Network,
-    /// Groups of nodes, in the order in which they start.
-    pub group: Vec<Group>,
-}
-
-/// What holds for all nodes.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Network {
-    /// Name for people.
-    pub name: String,
-    /// A chain preset's name or a genesis file beside the network file.
-    pub chain: String,
-    /// P2P port of the first node; the others follow.
-    pub base_port: u16,
-    /// RPC port of the first node; the others follow.
-    pub rpc_base_port: u16,
-    /// Who dials whom at first.
-    #[serde(default)]
-    pub topology: Topology,
-    /// Time between starts.
-    #[serde(default, deserialize_with = "duration")]
-    pub stagger: Duration,
-    /// Hashes per second of each miner.
-    #[serde(default = "default_mine_rate")]
-    pub mine_rate: u64,
-    /// Offers and dials QUIC as well.
-    #[serde(default)]
-    pub quic: bool,
-}
-
-const fn default_mine_rate() -> u64 {
-    200
-}
-
-/// Who dials whom at first. Peer exchange adds sessions afterwards unless discovery is off.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Topology {
-    /// Each node dials one node of an earlier tier; the load is spread evenly.
-    #[default]
-    Tiers,
-    /// Each node dials all earlier ones.
-    Mesh,
-    /// Each node dials the first one.
-    Star,
-    /// Each node dials the one before it; no peer exchange.
-    Line,
-    /// As a line, and the last dials the first; no peer exchange.
-    Ring,
-}
-
-/// Nodes that are alike.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// One name per node.
-    pub names: Vec<String>,
-    /// Bootstrap tier, 1 is first.
-    #[serde(default = "one")]
-    pub tier: u32,
-    /// Region labels, one per node or one for all.
-    #[serde(default)]
-    pub regions: Vec<String>,
-    /// What the nodes do.
-    #[serde(default)]
-    pub roles: Vec<Role>,
-}
-
-const fn one() -> u32 {
-    1
-}
-
-/// What a node does besides following the chain.
-#[derive(Clone, Copy, Debug, Deserialize, serde::Serialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Nothing else.
-    Full,
-    /// Produces blocks by proof of work.
-    Miner,
-}
-
-impl NetworkFile {
-    /// Reads a preset by name, or a file.
-    ///
-    /// # Errors
-    /// If there is no such preset or file, or it breaks a rule; says which key.
-    pub fn load(name: &str) -> anyhow::Result<Self> {
-        if let Some(text) = presets::network_text(name) {
-            return Self::parse(text).with_context(|| format!("preset {name}"));
-        }
-        let path = Path::new(name);
-        if !path.exists() {
-            bail!(
-                "`{name}` is neither a preset ({}) nor a file",
-                presets::networks().collect::<Vec<_>>().join(", ")
-            );
-        }
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        let mut file = Self::parse(&text).with_context(|| name.to_owned())?;
-        if !presets::has_genesis(&file.network.chain) {
-            let beside = path.parent().unwrap_or(Path::new(".")).join(&file.network.chain);
-            file.network.chain = beside.display().to_string();
-        }
-        Ok(file)
-    }
-
-    /// Reads and checks a network file's text.
-    ///
-    /// # Errors
-    /// If it breaks a rule; says which key, and what may have been meant.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let file: Self = toml::from_str(text).map_err(|error| {
-            let hint = did_you_mean(error.message());
-            anyhow::anyhow!("{error}{hint}")
-        })?;
-        if file.schema != 1 {
-            bail!("schema = {}: this version reads schema 1", file.schema);
-        }
-        let mut names: Vec<&String> = file.group.iter().flat_map(|group| &group.names).collect();
-        if names.is_empty() {
-            bail!("no nodes: add a [[group]] with names");
-        }
-        names.sort();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two nodes are called `{}`", pair[0]);
-        }
-        for group in &file.group {
-            let regions = group.regions.len();
-            if regions > 1 && regions != group.names.len() {
-                bail!(
-                    "a group has {} names and {regions} regions: one each, or one for all",
-                    group.names.len()
-                );
-            }
-            if group.tier == 0 {
-                bail!("tier = 0: tiers count from 1");
-            }
-        }
-        Ok(file)
-    }
-}
-
-/// Finds the key that a misspelt one resembles most, from the parser's own list of expected keys.
-fn did_you_mean(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(unknown) = quoted.next().filter(|_| message.starts_with("unknown")) else {
-        return String::new();
-    };
-    quoted
-        .map(|known| (distance(unknown, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 2)
-        .map_or_else(String::new, |(_, known)| format!("\ndid you mean `{known}`?"))
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(serde::de::Error::custom)
-}
-
-/// Reads `80ms`, `2s`, `5m`, `1h`.
+/// Reads a preset by name, or a file.
 ///
 /// # Errors
-/// If the text is no duration.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..split].parse().map_err(|_| format!("`{text}` is no duration, e.g. 80ms, 2s, 5m"))?;
-    match text[split..].trim() {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3_600))),
-        unit => Err(format!("`{text}`: unknown unit `{unit}`, use ms, s, m or h")),
+/// If there is no such preset or file, or it breaks a rule; says which key.
+pub fn load(name: &str) -> anyhow::Result<NetworkFile> {
+    if let Some(text) = presets::network_text(name) {
+        return NetworkFile::parse(text).with_context(|| format!("preset {name}"));
     }
+    let path = Path::new(name);
+    if !path.exists() {
+        bail!(
+            "`{name}` is neither a preset ({}) nor a file",
+            presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    let mut file = NetworkFile::parse(&text).with_context(|| name.to_owned())?;
+    if !presets::has_genesis(&file.network.chain) {
+        let beside = path.parent().unwrap_or(Path::new(".")).join(&file.network.chain);
+        file.network.chain = beside.display().to_string();
+    }
+    Ok(file)
+}
+
+/// Returns the genesis file of a network, with the changes that its file makes to the chain's.
+///
+/// # Errors
+/// If the chain's file cannot be read.
+pub fn genesis_text(file: &NetworkFile) -> anyhow::Result<String> {
+    let chain = &file.network.chain;
+    let text = match presets::genesis_text(chain) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(chain)
+            .with_context(|| format!("cannot read the genesis file {chain}"))?,
+    };
+    // Unchanged to the letter if nothing is to change.
+    Ok(if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? })
+}
+
+/// Refuses what `kette net` cannot do, and returns what it leaves out, one line each.
+///
+/// # Errors
+/// Names the group and what is not possible with processes.
+pub fn for_processes(file: &NetworkFile) -> anyhow::Result<Vec<String>> {
+    for (index, group) in file.group.iter().enumerate() {
+        if let Some(what) = impossible(group) {
+            bail!(
+                "[[group]] {}: `kette net` starts honest processes with this machine's clock, all at once; \
+                 `{what}` works in `kette sim run` only",
+                index + 1
+            );
+        }
+    }
+    let mut left_out = Vec::new();
+    let mut leave = |is: bool, what: String| left_out.extend(is.then_some(what));
+    leave(!file.step.is_empty(), format!("{} steps are not carried out", file.step.len()));
+    leave(!file.check.is_empty(), format!("{} checks are not judged", file.check.len()));
+    let shaped = file.shape != kette_sim::scenario::Shape::default() || !file.link.is_empty();
+    leave(shaped, "links are as fast as this machine: [shape] and [[link]] do nothing".to_owned());
+    leave(file.workload.rate > 0.0, "no transactions are sent: [workload] does nothing".to_owned());
+    Ok(left_out)
+}
+
+/// Returns the key of a group that asks for more than a process can give.
+fn impossible(group: &Group) -> Option<&'static str> {
+    let keys = [
+        ("byzantine", group.byzantine.is_some()),
+        ("start_at", group.start_at.is_some()),
+        ("clock_offset_ms", group.clock_offset_ms != 0),
+        ("clock_drift_ppm", group.clock_drift_ppm != 0),
+        ("slow", group.slow.is_some()),
+    ];
+    keys.into_iter().find(|(_, asked)| *asked).map(|(key, _)| key)
 }
 
 #[cfg(test)]
@@ -213,30 +88,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_is_valid() {
+    fn every_preset_is_valid_and_can_be_started() {
         for name in presets::networks() {
-            assert!(!NetworkFile::load(name).unwrap().group.is_empty(), "{name}");
+            let file = load(name).unwrap();
+            assert!(!file.group.is_empty() && for_processes(&file).unwrap().is_empty(), "{name}");
         }
     }
 
     #[test]
     fn suggests_the_key_that_was_meant() {
         let text = presets::network_text("atmn").unwrap().replace("mine_rate", "mine_rtae");
-        let error = format!("{:#}", NetworkFile::parse(&text).unwrap_err());
+        let error = NetworkFile::parse(&text).unwrap_err().to_string();
         assert!(error.contains("did you mean `mine_rate`?"), "{error}");
     }
 
     #[test]
-    fn refuses_two_nodes_of_one_name() {
-        let text = presets::network_text("atmn").unwrap().replace("node9", "node8");
-        assert!(NetworkFile::parse(&text).unwrap_err().to_string().contains("node8"));
+    fn says_what_processes_cannot_do() {
+        let error = for_processes(&load("byzantine").unwrap()).unwrap_err().to_string();
+        assert!(error.contains("`byzantine` works in `kette sim run` only"), "{error}");
+        let left_out = for_processes(&load("fork2").unwrap()).unwrap().join("\n");
+        assert!(left_out.contains("steps") && left_out.contains("checks"), "{left_out}");
     }
 
     #[test]
-    fn reads_durations() {
-        assert_eq!(parse_duration("80ms"), Ok(Duration::from_millis(80)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(parse_duration("soon").is_err());
-        assert!(parse_duration("2 weeks").is_err());
+    fn a_genesis_is_changed_as_the_file_says() {
+        let mut file = load("atmn").unwrap();
+        assert_eq!(genesis_text(&file).unwrap(), presets::genesis_text("atmn").unwrap());
+        file.genesis = toml::from_str("config.kette.engine.pow.blockTime = 3").unwrap();
+        let spec = kette_types::ChainSpec::from_json(&genesis_text(&file).unwrap()).unwrap();
+        let kette_types::spec::EngineSpec::Pow(pow) = spec.kette.unwrap().engine;
+        assert_eq!((pow.block_time, pow.half_life), (3, 120));
     }
 }

@@ -2,12 +2,13 @@
 
 use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
-    file::NetworkFile,
-    plan::{Plan, PortTurn},
+    file,
+    plan::{PortTurn, plan},
     status::{self, NetworkStatus},
 };
 use crate::{commands::exit::Exit, presets, run::home::Home};
 use anyhow::{Context as _, bail};
+use kette_sim::scenario::{NetworkFile, Topology};
 use nix::sys::signal::Signal;
 use std::{
     fs::OpenOptions,
@@ -54,7 +55,10 @@ const LOG_LINES: usize = 12;
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
-    let file = NetworkFile::load(&wish.source)?;
+    let file = file::load(&wish.source)?;
+    for left_out in file::for_processes(&file)? {
+        eprintln!("{}: {left_out} (`kette sim run` does)", file.network.name);
+    }
     let mut turn = Some(PortTurn::take());
     let manifest = prepare(directory, &file, wish)?;
     let started = Instant::now();
@@ -119,11 +123,7 @@ fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Re
         }
     }
     let resumed = old.filter(|_| !wish.fresh);
-    let text = match presets::genesis_text(&file.network.chain) {
-        Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(&file.network.chain)
-            .with_context(|| format!("cannot read the genesis file {}", file.network.chain))?,
-    };
+    let text = file::genesis_text(file)?;
     let spec = kette_types::ChainSpec::from_json(&text)?;
     let (genesis, _) = kette_ledger::genesis(&spec)?;
     let hash = genesis.hash().to_string();
@@ -135,27 +135,25 @@ fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Re
         );
     }
     // A resumed network keeps its ports if they are free, so that wallets find it again.
-    let kept = resumed.as_ref().and_then(|old| old.nodes.first()).map(|node| node.plan.p2p);
+    let kept = resumed.as_ref().and_then(|old| old.nodes.first()).map(|node| node.ports.p2p);
     let plan = match (wish.base_port, kept) {
-        (None, Some(port)) => Plan::new(file, Some(port)).or_else(|_| Plan::new(file, None))?,
-        (wanted, _) => Plan::new(file, wanted)?,
+        (None, Some(port)) => plan(file, Some(port)).or_else(|_| plan(file, None))?,
+        (wanted, _) => plan(file, wanted)?,
     };
-    if wish.base_port.is_none()
-        && plan.nodes.first().is_some_and(|n| n.p2p != file.network.base_port)
+    let wanted = file.network.base_port;
+    if let Some((_, taken)) = plan.first().filter(|(_, ports)| ports.p2p != wanted)
+        && wish.base_port.is_none()
     {
-        eprintln!(
-            "ports from {} are in use: this network takes ports from {}",
-            file.network.base_port, plan.nodes[0].p2p
-        );
+        eprintln!("ports from {wanted} are in use: this network takes ports from {}", taken.p2p);
     }
     let mut nodes = Vec::new();
-    for planned in plan.nodes {
+    for (planned, ports) in plan {
         let home = Home::new(directory.node(&planned.name));
         home.create()?;
         std::fs::write(home.genesis(), &text)?;
         let secret = home.load_or_make_node_key()?;
         let peer_id = kette_network::peer_id(&secret).to_string();
-        nodes.push(ManifestNode { plan: planned, peer_id, process: None });
+        nodes.push(ManifestNode { plan: planned, ports, peer_id, process: None });
     }
     let manifest = Manifest {
         name: file.network.name.clone(),
@@ -225,7 +223,7 @@ fn spawn(
     manifest: &Manifest,
     index: usize,
 ) -> anyhow::Result<Child> {
-    let node = &manifest.nodes[index].plan;
+    let ManifestNode { plan: node, ports, .. } = &manifest.nodes[index];
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -237,7 +235,7 @@ fn spawn(
         .map(|dial| {
             let other = &manifest.nodes[*dial];
             let transport = if file.network.quic { "/quic" } else { "" };
-            format!("{}@127.0.0.1:{}{transport}", other.peer_id, other.plan.p2p)
+            format!("{}@127.0.0.1:{}{transport}", other.peer_id, other.ports.p2p)
         })
         .collect();
     let mut command = Command::new(std::env::current_exe()?);
@@ -247,11 +245,11 @@ fn spawn(
         .arg(directory.node(&node.name))
         .arg("--db")
         .arg(directory.database(&node.name))
-        .args(["--p2p", &format!("127.0.0.1:{}", node.p2p)])
-        .args(["--rpc-listen", &format!("127.0.0.1:{}", node.rpc)])
+        .args(["--p2p", &format!("127.0.0.1:{}", ports.p2p)])
+        .args(["--rpc-listen", &format!("127.0.0.1:{}", ports.rpc)])
         .args(["--moniker", &node.name])
         .args(["--log-format", "json"])
-        .args(["--mine-rate", &file.network.mine_rate.to_string()]);
+        .args(["--mine-rate", &node.mine_rate.to_string()]);
     if !node.region.is_empty() {
         command.args(["--region", &node.region]);
     }
@@ -265,7 +263,7 @@ fn spawn(
     if file.network.quic {
         command.arg("--quic");
     }
-    if matches!(file.network.topology, super::file::Topology::Line | super::file::Topology::Ring) {
+    if matches!(file.network.topology, Topology::Line | Topology::Ring) {
         command.arg("--no-discovery");
     }
     command

@@ -1,39 +1,20 @@
-//! From a network file to nodes: names, ports, first dials.
+//! Ports: what processes need on top of a [`kette_sim::scenario::Plan`].
 
-use super::file::{NetworkFile, Role, Topology};
 use anyhow::bail;
+use kette_sim::scenario::{NetworkFile, Plan, PlannedNode};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener},
 };
 
-/// One node to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedNode {
-    /// Its name; also that of its directory.
-    pub name: String,
-    /// Bootstrap tier, 1 is first.
-    pub tier: u32,
-    /// Region label.
-    pub region: String,
-    /// Produces blocks.
-    pub miner: bool,
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
     /// P2P port.
     pub p2p: u16,
     /// RPC port.
     pub rpc: u16,
-    /// Indexes of the nodes it dials first.
-    pub dials: Vec<usize>,
-}
-
-/// All nodes of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// In the order in which they start.
-    pub nodes: Vec<PlannedNode>,
-    /// Whether nodes may open other sessions than the planned ones.
-    pub discovery: bool,
 }
 
 /// Ports between two networks when the wanted ones are taken.
@@ -41,72 +22,43 @@ const BLOCK: u16 = 100;
 /// Blocks of ports tried.
 const BLOCKS_MAX: u16 = 50;
 
-impl Plan {
-    /// Plans a network. `base_port` shifts all ports; without it the next free block is taken if the file's
-    /// ports are busy.
-    ///
-    /// # Errors
-    /// If the given ports are busy (names the port), or no block of ports is free.
-    pub fn new(file: &NetworkFile, base_port: Option<u16>) -> anyhow::Result<Self> {
-        let mut nodes = Vec::new();
-        for group in &file.group {
-            for (index, name) in group.names.iter().enumerate() {
-                let region = match group.regions.as_slice() {
-                    [] => String::new(),
-                    [one] => one.clone(),
-                    many => many[index].clone(),
-                };
-                nodes.push(PlannedNode {
-                    name: name.clone(),
-                    tier: group.tier,
-                    region,
-                    miner: group.roles.contains(&Role::Miner),
-                    p2p: 0,
-                    rpc: 0,
-                    dials: Vec::new(),
-                });
-            }
-        }
-        let dials = first_dials(&nodes, file.network.topology);
-        for (node, dials) in nodes.iter_mut().zip(dials) {
-            node.dials = dials;
-        }
-        let mut plan = Self {
-            nodes,
-            discovery: !matches!(file.network.topology, Topology::Line | Topology::Ring),
-        };
-        plan.assign_ports(file, base_port)?;
-        Ok(plan)
-    }
+/// Plans a network of processes. `base_port` shifts all ports; without it the next free block is taken if the file's
+/// ports are busy.
+///
+/// # Errors
+/// If the given ports are busy (names the port), or no block of ports is free.
+pub fn plan(
+    file: &NetworkFile,
+    base_port: Option<u16>,
+) -> anyhow::Result<Vec<(PlannedNode, Ports)>> {
+    let nodes = Plan::new(file).map_err(anyhow::Error::msg)?.nodes;
+    let ports = ports(file, nodes.len(), base_port)?;
+    Ok(nodes.into_iter().zip(ports).collect())
+}
 
-    fn assign_ports(&mut self, file: &NetworkFile, base_port: Option<u16>) -> anyhow::Result<()> {
-        let wanted = file.network.base_port;
-        let distance = i32::from(file.network.rpc_base_port) - i32::from(wanted);
-        let (first, tries) = base_port.map_or((wanted, BLOCKS_MAX), |port| (port, 1));
-        let mut busy = None;
-        for block in 0..tries {
-            let base = first.saturating_add(block * BLOCK);
-            let rpc = u16::try_from(i32::from(base) + distance).unwrap_or(base);
-            match self.try_ports(base, rpc) {
-                None => return Ok(()),
-                Some(port) => busy = busy.or(Some(port)),
-            }
-        }
-        match busy {
-            Some(port) => bail!(
-                "port {port} is in use by another process: choose other ports with --base-port, \
-                 or stop what uses it (`ss -ltnp 'sport = :{port}'` shows it)"
-            ),
-            None => bail!("no free block of ports was found"),
+fn ports(file: &NetworkFile, count: usize, base_port: Option<u16>) -> anyhow::Result<Vec<Ports>> {
+    let wanted = file.network.base_port;
+    let distance = i32::from(file.network.rpc_base_port) - i32::from(wanted);
+    let (first, tries) = base_port.map_or((wanted, BLOCKS_MAX), |port| (port, 1));
+    let mut busy = None;
+    for block in 0..tries {
+        let base = first.saturating_add(block * BLOCK);
+        let rpc = u16::try_from(i32::from(base) + distance).unwrap_or(base);
+        let ports: Vec<Ports> = (0u16..)
+            .take(count)
+            .map(|at| Ports { p2p: base.saturating_add(at), rpc: rpc.saturating_add(at) })
+            .collect();
+        match ports.iter().flat_map(|node| [node.p2p, node.rpc]).find(|port| !is_free(*port)) {
+            None => return Ok(ports),
+            Some(port) => busy = busy.or(Some(port)),
         }
     }
-
-    /// Takes ports from these bases; returns a busy one if there is any.
-    fn try_ports(&mut self, base: u16, rpc: u16) -> Option<u16> {
-        for (offset, node) in (0u16..).zip(&mut self.nodes) {
-            (node.p2p, node.rpc) = (base.saturating_add(offset), rpc.saturating_add(offset));
-        }
-        self.nodes.iter().flat_map(|node| [node.p2p, node.rpc]).find(|port| !is_free(*port))
+    match busy {
+        Some(port) => bail!(
+            "port {port} is in use by another process: choose other ports with --base-port, \
+             or stop what uses it (`ss -ltnp 'sport = :{port}'` shows it)"
+        ),
+        None => bail!("no free block of ports was found"),
     }
 }
 
@@ -131,51 +83,33 @@ fn is_free(port: u16) -> bool {
     port != 0 && TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
 }
 
-/// Returns for each node whom it dials first.
-fn first_dials(nodes: &[PlannedNode], topology: Topology) -> Vec<Vec<usize>> {
-    let count = nodes.len();
-    let last_tier = nodes.iter().map(|node| node.tier).max().unwrap_or(1);
-    let parents = nodes.iter().filter(|node| node.tier < last_tier).count().max(1);
-    let fanout = count.saturating_sub(1).div_ceil(parents).max(1);
-    (0..count)
-        .map(|index| match (topology, index) {
-            (Topology::Ring, 0) if count > 2 => vec![count - 1],
-            (_, 0) => Vec::new(),
-            (Topology::Tiers, _) => vec![(index - 1) / fanout],
-            (Topology::Mesh, _) => (0..index).collect(),
-            (Topology::Star, _) => vec![0],
-            (Topology::Line | Topology::Ring, _) => vec![index - 1],
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testnet::file;
 
-    fn plan(name: &str) -> Plan {
-        Plan::new(&NetworkFile::load(name).unwrap(), None).unwrap()
+    fn dials(name: &str) -> Vec<Vec<usize>> {
+        let nodes = plan(&file::load(name).unwrap(), None).unwrap();
+        nodes.into_iter().map(|(node, _)| node.dials).collect()
     }
 
     #[test]
     fn atmn_spreads_first_dials_three_by_three() {
-        let dials: Vec<_> = plan("atmn").nodes.into_iter().map(|node| node.dials).collect();
-        let parents: Vec<usize> = dials.iter().flatten().copied().collect();
+        let parents: Vec<usize> = dials("atmn").iter().flatten().copied().collect();
         assert_eq!(parents, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
     }
 
     #[test]
-    fn a_mesh_dials_every_earlier_node() {
-        let dials: Vec<_> = plan("volkskette").nodes.into_iter().map(|node| node.dials).collect();
-        assert_eq!(dials, [vec![], vec![0], vec![0, 1]]);
+    fn volkskette_dials_every_earlier_node() {
+        assert_eq!(dials("volkskette"), [vec![], vec![0], vec![0, 1]]);
     }
 
     #[test]
     fn names_the_busy_port_when_ports_were_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let file = NetworkFile::load("volkskette").unwrap();
-        let error = Plan::new(&file, Some(port)).unwrap_err().to_string();
+        let file = file::load("volkskette").unwrap();
+        let error = plan(&file, Some(port)).unwrap_err().to_string();
         assert!(error.contains(&port.to_string()), "{error}");
     }
 }

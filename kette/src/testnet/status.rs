@@ -206,7 +206,7 @@ fn node_status(node: &ManifestNode, answer: Option<&Value>, db: &std::path::Path
         pid,
         tier: node.plan.tier,
         region: node.plan.region.clone(),
-        p2p: node.plan.p2p,
+        p2p: node.ports.p2p,
         rpc: node.rpc_url(),
         peer_id: node.peer_id.clone(),
         peers: answer["peers"].as_array().map_or(0, Vec::len),
@@ -243,6 +243,6 @@ fn db_bytes(path: &std::path::Path) -> Option<u64> {
 impl ManifestNode {
     /// Returns the address of the node's JSON-RPC.
     pub fn rpc_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.plan.rpc)
+        format!("http://127.0.0.1:{}", self.ports.rpc)
     }
 }

@@ -9,10 +9,14 @@ mod damage;
 mod import;
 mod join;
 mod network;
+mod network_contract;
 mod pages;
 mod partition;
+mod recording;
 mod restart;
 mod rogue;
+mod sim_cli;
+mod store_contract;
 mod wire;
 
 mod tidy;
