@@ -1,9 +1,10 @@
 # make run    brings up the ten-node `atmn` network and returns when its nodes agree on a first block
 # make test   everything that is checked: format, lints, dependencies, unit, network and client tests
 # make stop   stops that network; its data stays
+# make nightly  thousands of simulated networks, hours
 # make release  the optimised binary, target/release/kette
 
-.PHONY: run stop test check build release setup clients clean
+.PHONY: run stop test nightly check build release setup clients clean
 
 CARGO ?= cargo
 KETTE := target/debug/kette
@@ -35,6 +36,10 @@ clients: setup
 
 test: check build clients
 	$(CARGO) nextest run --workspace --locked
+
+# A night's share of seeds; each draws its whole configuration.
+nightly: release
+	target/release/kette sim run swarm --seeds 0..20000 --keep-going
 
 clean:
 	$(CARGO) clean

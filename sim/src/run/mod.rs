@@ -204,10 +204,9 @@ impl Run {
     fn look(&mut self) {
         let facts = measure::facts(&self.world);
         self.checks.observe(&facts, self.healed_at());
-        if let Phase::Liveness { until, height } = self.phase
+        if let Phase::Liveness { height, .. } = self.phase
             && (has_converged(&facts, height) && self.is_included(&facts))
         {
-            let _ = until;
             self.begin_quiet();
         }
     }

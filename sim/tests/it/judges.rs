@@ -4,6 +4,7 @@ use crate::support::{drawn, run, scenario};
 use kette_node::Input;
 use kette_sim::{
     Moment,
+    minimize::minimize,
     run::{Run, RunOptions},
 };
 use kette_types::{
@@ -115,4 +116,17 @@ fn flooded_with_orphans(bug: Option<Bug>) -> Option<&'static str> {
 fn unbounded_orphans() {
     assert_eq!(flooded_with_orphans(Some(Bug::UnboundedOrphans)), Some("bounds"));
     assert_eq!(flooded_with_orphans(None), None);
+}
+
+#[test]
+fn a_found_failure_becomes_small_and_shows_itself_again() {
+    let seed = 1;
+    plant(Some(Bug::ReorgDropsTransactions));
+    let options = RunOptions { seed, ..RunOptions::default() };
+    let small = minimize(&drawn(seed), &options, &mut |_| {}).unwrap();
+    let again = run(&scenario(&small.file.to_toml().unwrap()), seed);
+    plant(None);
+    assert!(small.steps_after <= 10 && small.steps_after <= small.steps_before, "{small:?}");
+    assert!(small.nodes_after <= small.nodes_before);
+    assert_eq!(again.violations.first(), Some(&small.violation), "the file fails as it did");
 }

@@ -1,6 +1,6 @@
 //! Peers that send much or read little must not harm the others.
 
-use crate::harness::{Node, anonymous_memory, bulk, connect, vote, within};
+use crate::harness::{Node, anonymous_memory, bulk, connect, talk, vote, within};
 use kette_network::{NetworkEvent, SendError};
 use kette_types::{B256, Lane, Message, PeerId, Transport};
 use std::{
@@ -26,6 +26,7 @@ async fn votes_overtake_bulk(transport: Transport) {
     const VOTES: u64 = 20;
     let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
     connect(&mut a, &mut b, transport).await;
+    talk(&mut a, &mut b, &Message::Ping(0)).await;
     let credit = Arc::new(Semaphore::new(UNDER_WAY));
     let pumping = tokio::spawn(pump(a.network.clone(), b.id(), BULK, Arc::clone(&credit)));
     let (mut bulks, mut votes) = (0, 0);
@@ -73,6 +74,7 @@ async fn bulk_flows_in_both_directions_at_once() {
     for transport in [Transport::Tcp, Transport::Quic] {
         let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
         connect(&mut a, &mut b, transport).await;
+        talk(&mut a, &mut b, &Message::Ping(0)).await;
         let credits = [(); 2].map(|()| Arc::new(Semaphore::new(UNDER_WAY)));
         let pumps = [(&a, b.id(), 0), (&b, a.id(), 1)].map(|(from, to, i)| {
             tokio::spawn(pump(from.network.clone(), to, BULK, Arc::clone(&credits[i])))
@@ -97,7 +99,9 @@ async fn a_slow_reader_overflows_and_harms_nobody_else() {
         let (mut a, mut slow) = (Node::new(1).await, Node::new(2).await);
         let mut other = Node::new(3).await;
         connect(&mut a, &mut slow, transport).await;
+        talk(&mut a, &mut slow, &Message::Ping(0)).await;
         connect(&mut a, &mut other, transport).await;
+        talk(&mut a, &mut other, &Message::Ping(0)).await;
 
         let message = Arc::new(bulk(1, 1024));
         let before = anonymous_memory();
@@ -139,6 +143,7 @@ async fn a_slow_reader_overflows_and_harms_nobody_else() {
 async fn old_announcements_give_way_to_new_ones() {
     let (mut a, mut slow) = (Node::new(1).await, Node::new(2).await);
     connect(&mut a, &mut slow, Transport::Tcp).await;
+    talk(&mut a, &mut slow, &Message::Ping(0)).await;
     let hashes =
         |n: u64| Message::NewTransactions(vec![B256::left_padding_from(&n.to_be_bytes()); 1000]);
     let mut last = 0;

@@ -47,6 +47,7 @@ async fn largest_frames_arrive_whole() {
     for transport in [Transport::Tcp, Transport::Quic] {
         let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
         connect(&mut a, &mut b, transport).await;
+        talk(&mut a, &mut b, &Message::Ping(0)).await;
         let large = bulk(9, 3_700);
         assert!(large.encode().len() > 3_700 * 1024);
         a.say(b.id(), large.clone());

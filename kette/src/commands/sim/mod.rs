@@ -3,6 +3,7 @@
 mod diff;
 mod interrupt;
 mod minimize;
+mod plant;
 mod pool;
 mod progress;
 mod recording;
@@ -39,6 +40,7 @@ pub enum Sim {
 /// # Errors
 /// If a file cannot be used, a check failed or a checker objected.
 pub fn run(args: Sim, json: bool) -> anyhow::Result<()> {
+    plant::from_env()?;
     match args {
         Sim::Run(args) => run::run(&args, json),
         Sim::Replay(args) => replay::run(&args, json),

@@ -205,6 +205,8 @@ impl Worker<'_> {
         trace: Option<(TraceOut, Option<usize>)>,
     ) -> anyhow::Result<RunReport> {
         let options = RunOptions { seed, ..RunOptions::default() };
+        // Bugs are planted per thread.
+        super::plant::from_env()?;
         let mut run = Run::new(scenario, &options)?;
         let mut reader = trace.map(|(out, width)| trace::Reader::new(&mut run, out, width));
         let mut seen = 0;

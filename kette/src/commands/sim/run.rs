@@ -27,7 +27,7 @@ use std::{
 pub struct RunArgs {
     #[command(flatten)]
     setting: Setting,
-    /// Seeds to run: 0..200 are 200 seeds. The file's own seed if neither is given.
+    /// Seeds to run: 0..200 are 200 seeds. The file's own seed if neither this nor --seed is given.
     #[arg(long, value_name = "N..M", value_parser = Seeds::parse, conflicts_with = "seed")]
     seeds: Option<Seeds>,
     /// One seed.
@@ -45,7 +45,7 @@ pub struct RunArgs {
     /// Goes on after a run in which something is wrong.
     #[arg(long)]
     keep_going: bool,
-    /// Runs each seed twice and holds that both runs are the same.
+    /// Runs each seed twice and demands that both runs are the same.
     #[arg(long)]
     twice: bool,
 }
@@ -58,7 +58,8 @@ Examples:
   kette sim run my.toml --seed 7 --trace | less -S   what happens, event by event
   kette sim run my.toml --seeds 0..20 --html report.html
 
-Exit codes: 0 all is well, 1 a check failed or a seed does not repeat, 2 usage, 5 a checker objected, 130 Ctrl-C.
+Exit codes: 0 all is well, 1 a check failed or a seed does not repeat, 2 usage or input, 5 a checker objected,
+130 Ctrl-C.
 With several seeds, --json has heights over time and the distribution of delays for the first one only.";
 
 /// Carries out `kette sim run`.

@@ -29,7 +29,7 @@ pub struct Setting {
     /// Virtual hours with faults, instead of the file's duration; the time to converge comes on top.
     #[arg(long, value_name = "H", value_parser = hours, conflicts_with = "duration")]
     hours: Option<Duration>,
-    /// The same as a duration: 90s, 10m, 2h.
+    /// The same with a unit: 90s, 10m, 2h.
     #[arg(long, value_name = "TIME", value_parser = positive)]
     duration: Option<Duration>,
 }

@@ -52,6 +52,9 @@ fn the_model_charges_what_the_wire_carries() {
     net.dial(0, net.address(1));
     assert!(matches!(net.next(0), Some(Seen::Connected { .. })));
     assert!(matches!(net.next(1), Some(Seen::Connected { .. })));
+    // The first word of a session is on the control lane.
+    net.send(0, to, Message::Ping(0));
+    assert_eq!(net.next(1), Some(Seen::Message(from, Message::Ping(0))));
     let net = std::cell::RefCell::new(net);
     let overhead = std::cell::Cell::new(None);
     proptest!(ProptestConfig::with_cases(200), |(message in message())| {

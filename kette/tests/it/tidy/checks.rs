@@ -55,7 +55,9 @@ pub(super) fn wrong_owners(packages: &[Package]) -> Vec<String> {
 }
 
 pub(super) fn impure_dependencies(packages: &[Package]) -> Vec<String> {
-    let core = packages.iter().filter(|package| package.manifest.starts_with("/core/"));
+    let core = packages
+        .iter()
+        .filter(|package| ["/core/", "/sim/"].iter().any(|top| package.manifest.starts_with(top)));
     core.flat_map(|package| {
         let found = IMPURE.iter().filter(|library| package.dependencies.contains(**library));
         found.map(|library| format!("{} depends on {library}", package.name))

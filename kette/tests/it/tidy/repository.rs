@@ -27,13 +27,16 @@ pub(super) fn is_text(path: &str) -> bool {
 /// Code of the layers, without tests and examples.
 pub(super) fn is_layer_code(path: &str) -> bool {
     let layer = path.starts_with("core/") || path.starts_with("io/");
-    let apart =
-        path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/examples/");
-    layer && is_rust(path) && !apart
+    layer && is_rust(path) && !is_test_or_example(path)
+}
+
+fn is_test_or_example(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/examples/")
 }
 
 pub(super) fn is_core_code(path: &str) -> bool {
-    path.starts_with("core/") && is_layer_code(path)
+    let pure = path.starts_with("core/") || path.starts_with("sim/");
+    pure && is_rust(path) && !is_test_or_example(path)
 }
 
 pub(super) fn root() -> PathBuf {
