@@ -1,7 +1,7 @@
 //! Exit codes: 0 ok, 1 assertion failed, 2 usage or input, 3 network not up, 4 time-out, 5 safety violated,
 //! 130 interrupted.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 /// An error that ends with a code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +43,12 @@ pub fn report(error: &anyhow::Error) {
     if is_broken_pipe(error) {
         return;
     }
-    eprintln!("error: {error:#}");
+    // Who reads standard error may be gone as well.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
 /// Tells whether the reader of standard output went away (`kette peers | head`): that is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
             .downcast_ref::<std::io::Error>()

@@ -136,9 +136,9 @@ fn skew(world: &World) -> Duration {
     Duration::from_millis(off.max().unwrap_or(0))
 }
 
-/// Hashes per second of all honest miners.
+/// Hashes per second of all honest hosts that are meant to mine, whether their nodes do or forgot.
 fn hash_rate(world: &World) -> f64 {
-    let miners = world.honest().filter(|host| status(world, host).is_some_and(|pow| pow.mining));
+    let miners = world.honest().filter(|host| host.config.local.mining);
     miners.map(|host| host.mine_rate as f64 / host.slow).sum()
 }
 

@@ -6,7 +6,7 @@ use super::{
     words,
 };
 use crate::{commands::output, presets};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use kette_sim::{
     minimize::{Minimized, minimize},
@@ -33,6 +33,12 @@ pub struct MinimizeArgs {
     out: Option<PathBuf>,
 }
 
+/// Returns a network's name as part of a file's: whatever it says, the file lies in the current folder.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    name.chars().take(64).map(plain).collect()
+}
+
 /// Carries out `kette sim minimize`.
 ///
 /// # Errors
@@ -41,8 +47,16 @@ pub fn run(args: &MinimizeArgs, json: bool) -> anyhow::Result<()> {
     let source = Source::load(&args.setting)?;
     let seed = args.seed.unwrap_or_else(|| source.default_seed());
     let scenario = source.scenario(seed)?;
-    let name = &scenario.file.network.name;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-seed-{seed}.toml")));
+    let out = args.out.clone().unwrap_or_else(|| {
+        PathBuf::from(format!("{}-seed-{seed}.toml", file_name(&scenario.file.network.name)))
+    });
+    if out.exists() {
+        bail!("{} exists: choose another file with -o", out.display());
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("there is no folder {}: make it, or choose another file with -o", folder.display());
+    }
     let mut progress = Progress::new(false);
     let options = RunOptions { seed, ..RunOptions::default() };
     let small = minimize(&scenario, &options, &mut |now| {

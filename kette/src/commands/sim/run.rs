@@ -9,7 +9,10 @@ use super::{
     tally::{self, Cost, Tally},
     trace, words,
 };
-use crate::{commands::exit::Exit, report};
+use crate::{
+    commands::exit::{self, Exit},
+    report,
+};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kette_sim::checkers::Violation;
@@ -117,11 +120,16 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     };
     drop(progress);
     let interrupted = stop.load(Ordering::Relaxed);
-    printer.end(&tally, &cost, interrupted, ran.as_ref().err())?;
-    if !json && !tally.rows.is_empty() {
-        tally.print(seeds.count(), &cost, &args.setting)?;
+    let printed = printer.end(&tally, &cost, interrupted, ran.as_ref().err()).and_then(|()| {
+        if json || tally.rows.is_empty() {
+            return Ok(());
+        }
+        tally.print(seeds.count(), &cost, &args.setting)
+    });
+    // A verdict stands whether somebody reads it or not.
+    for result in [printed, ran] {
+        result.or_else(|error| if exit::is_broken_pipe(&error) { Ok(()) } else { Err(error) })?;
     }
-    ran?;
     if let (Some(mut file), Some(first)) = (html, &tally.first) {
         let page = report::Page { tally: &tally, first, cost: &cost, setting: &args.setting };
         let path = args.html.as_deref().unwrap_or(Path::new("")).display();

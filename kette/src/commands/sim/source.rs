@@ -34,13 +34,15 @@ pub struct Setting {
     duration: Option<Duration>,
 }
 
+/// Hours of a simulated network at most: a network file may not say more either.
+const HOURS_MAX: f64 = 8_760.0;
+
 fn hours(text: &str) -> Result<Duration, String> {
     let hours: f64 = text.parse().map_err(|_| format!("`{text}` is no number of hours"))?;
-    // More than a century overflows somewhere.
-    if !(hours > 0.0 && hours <= 1e6) {
-        return Err(format!("`{text}`: hours are more than 0 and at most 1000000"));
+    if !(hours > 0.0 && hours <= HOURS_MAX) {
+        return Err(format!("`{text}`: hours are more than 0 and at most {HOURS_MAX}, a year"));
     }
-    Ok(Duration::from_millis((hours * 3.6e6) as u64))
+    Ok(Duration::from_millis((hours * 3.6e6) as u64).max(Duration::from_millis(1)))
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
@@ -133,7 +135,7 @@ impl Source {
             return Ok(text.into());
         }
         let path = self.folder.as_deref().unwrap_or(Path::new("")).join(chain);
-        let text = std::fs::read_to_string(&path).with_context(|| {
+        let text = read_bounded(&path).with_context(|| {
             let chains = presets::chains().collect::<Vec<_>>().join(", ");
             format!(
                 "chain `{chain}` is neither a preset ({chains}) nor a file beside the network file"
@@ -233,6 +235,17 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
     };
     Ok(write!(std::io::stdout(), "{text}")?)
 }
+
+/// Reads a text file; what is no file, or larger than any genesis, is refused.
+fn read_bounded(path: &Path) -> anyhow::Result<String> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() || about.len() > GENESIS_BYTES_MAX {
+        bail!("{} is no file of at most {GENESIS_BYTES_MAX} bytes", path.display());
+    }
+    Ok(std::fs::read_to_string(path)?)
+}
+
+const GENESIS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
