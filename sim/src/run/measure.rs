@@ -131,19 +131,11 @@ pub(super) fn blocks(world: &World, chain: &[B256], reorgs: (u64, u64)) -> Block
 }
 
 pub(super) fn propagation(world: &World, chain: &[B256]) -> Propagation {
-    let honest: Vec<bool> = world.hosts.iter().map(|host| host.is_honest()).collect();
-    let count = honest.iter().filter(|is| **is).count();
+    let count = world.hosts.iter().filter(|host| host.is_honest()).count();
     let mut all: Vec<u64> = Vec::new();
     let mut shares: [Vec<u64>; 3] = Default::default();
     for hash in chain {
-        let history = &world.blocks[hash];
-        let mut delays: Vec<u64> = history
-            .reached
-            .iter()
-            .filter(|(host, _)| honest[*host as usize])
-            .map(|(_, delay)| *delay)
-            .collect();
-        delays.sort_unstable();
+        let delays = delays(world, *hash);
         for (share, into) in [50, 90, 99].into_iter().zip(&mut shares) {
             if let Some(delay) = delays.get((count * share).div_ceil(100).saturating_sub(1)) {
                 into.push(*delay);
@@ -163,22 +155,25 @@ pub(super) fn propagation(world: &World, chain: &[B256]) -> Propagation {
     Propagation { p50_ms: p50, p90_ms: p90, p99_ms: p99, cdf }
 }
 
+/// Returns after how many microseconds honest hosts had a block, ascending.
+fn delays(world: &World, hash: B256) -> Vec<u64> {
+    let mut delays: Vec<u64> = world.blocks[&hash]
+        .reached
+        .iter()
+        .filter(|(host, _)| world.hosts[*host as usize].is_honest())
+        .map(|(_, delay)| *delay)
+        .collect();
+    delays.sort_unstable();
+    delays
+}
+
 /// Returns the median over canonical blocks of the time until this share of honest nodes had a block.
 pub(super) fn reach(world: &World, chain: &[B256], percent: f64) -> Option<Duration> {
     let count = world.hosts.iter().filter(|host| host.is_honest()).count();
     let needed = libm::ceil(count as f64 * percent / 100.0) as usize;
     let delays: Vec<u64> = chain
         .iter()
-        .filter_map(|hash| {
-            let mut delays: Vec<u64> = world.blocks[hash]
-                .reached
-                .iter()
-                .filter(|(host, _)| world.hosts[*host as usize].is_honest())
-                .map(|(_, delay)| *delay)
-                .collect();
-            delays.sort_unstable();
-            delays.get(needed.saturating_sub(1)).copied()
-        })
+        .filter_map(|hash| delays(world, *hash).get(needed.saturating_sub(1)).copied())
         .collect();
     (!delays.is_empty()).then(|| Duration::from_micros(median(delays)))
 }
