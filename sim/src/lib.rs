@@ -7,6 +7,7 @@
 pub mod byzantine;
 pub mod checkers;
 pub mod disk;
+pub mod engine;
 pub mod faults;
 pub mod machine;
 pub mod memo;

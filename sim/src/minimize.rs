@@ -7,7 +7,7 @@
 use crate::{
     checkers::Violation,
     run::{Run, RunOptions, Scenario},
-    scenario::{NetworkFile, Profile, Shape, Step, Workload, units},
+    scenario::{NetworkFile, Profile, Shape, Step, Verdict, Workload, units},
     world::SetupError,
 };
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Minimized {
     pub nodes_after: usize,
     /// Runs that were made.
     pub runs: usize,
+    /// Whether it was asked to stop: something smaller may fail as well.
+    pub stopped: bool,
 }
 
 /// How far it is.
@@ -55,26 +57,67 @@ pub enum MinimizeError {
     /// Nothing fails in it.
     #[error("seed {0} does not fail: there is nothing to minimize")]
     Passes(u64),
+    /// Only what its file demands does not hold. That says nothing in another network: less time or fewer nodes fail
+    /// such a check for reasons of their own.
+    #[error(
+        "seed {seed}: no checker objects, so there is nothing to minimize; a check of the file fails, {check}: {seen}. \
+         What a check demands fits its own network only: look at the run (`kette sim replay`, `kette sim run --trace`), \
+         then take steps out of the file or change the check"
+    )]
+    CheckFails {
+        /// The seed.
+        seed: u64,
+        /// The check, in words.
+        check: String,
+        /// What was seen.
+        seen: String,
+    },
+    /// It was asked to stop before anything failed.
+    #[error("stopped before seed {0} failed")]
+    Stopped(u64),
 }
+
+/// Hears how far it is; tells whether to go on.
+pub type Listener<'a> = dyn FnMut(&Progress<'_>) -> bool + 'a;
 
 /// Runs made at most.
 const RUNS_MAX: usize = 400;
+/// Events between two looks at whether to go on.
+const SLICE: u64 = 20_000;
 /// Virtual time kept after the violation.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Finds a small scenario in which the checker that objects first still does.
+/// Finds a small scenario in which the checker that objects first still does. If `listener` says to stop, what is found
+/// so far is the result.
 ///
 /// # Errors
 /// If the scenario cannot be run, or nothing fails in it.
 pub fn minimize(
     scenario: &Scenario,
     options: &RunOptions,
-    progress: &mut dyn FnMut(&Progress<'_>),
+    listener: &mut Listener<'_>,
 ) -> Result<Minimized, MinimizeError> {
-    let violation = first_violation(scenario, options)?;
-    let violation = violation.ok_or(MinimizeError::Passes(options.seed))?;
-    let mut search =
-        Search { best: scenario.clone(), violation, options: options.clone(), runs: 1, progress };
+    let now = Progress {
+        trying: "the run as it is",
+        runs: 0,
+        steps: scenario.file.step.len(),
+        nodes: scenario.plan.nodes.len(),
+    };
+    let mut run = Run::new(scenario, options)?;
+    if !ended(&mut run, &mut || listener(&now)) {
+        return Err(MinimizeError::Stopped(options.seed));
+    }
+    let violation = run.world.violations().first().cloned();
+    let violation = violation.ok_or_else(|| passes(&mut run, options.seed))?;
+    drop(run);
+    let mut search = Search {
+        best: scenario.clone(),
+        violation,
+        options: options.clone(),
+        runs: 1,
+        listener,
+        stopped: false,
+    };
     search.shorten();
     search.drop_steps();
     search.drop_nodes();
@@ -91,17 +134,27 @@ pub fn minimize(
         nodes_before: scenario.plan.nodes.len(),
         nodes_after: best.plan.nodes.len(),
         runs: search.runs,
+        stopped: search.stopped,
         file: best.file,
     })
 }
 
-fn first_violation(
-    scenario: &Scenario,
-    options: &RunOptions,
-) -> Result<Option<Violation>, SetupError> {
-    let mut run = Run::new(scenario, options)?;
-    while run.advance(u64::MAX) {}
-    Ok(run.world.violations().first().cloned())
+/// Runs to the end; tells whether nobody stopped it.
+fn ended(run: &mut Run, go_on: &mut dyn FnMut() -> bool) -> bool {
+    while run.advance(SLICE) {
+        if !go_on() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Says why a run without a violation is not minimized.
+fn passes(run: &mut Run, seed: u64) -> MinimizeError {
+    match run.report().checks.into_iter().find(|check| !check.ok) {
+        Some(Verdict { check, seen, .. }) => MinimizeError::CheckFails { seed, check, seen },
+        None => MinimizeError::Passes(seed),
+    }
 }
 
 struct Search<'a> {
@@ -109,28 +162,38 @@ struct Search<'a> {
     violation: Violation,
     options: RunOptions,
     runs: usize,
-    progress: &'a mut dyn FnMut(&Progress<'_>),
+    listener: &'a mut Listener<'a>,
+    stopped: bool,
 }
 
 impl Search<'_> {
     /// Runs a candidate; keeps it if the same checker objects.
     fn try_file(&mut self, trying: &str, file: NetworkFile) -> bool {
-        if self.runs >= RUNS_MAX || file == self.best.file {
+        if self.stopped || self.runs >= RUNS_MAX || file == self.best.file {
             return false;
         }
-        (self.progress)(&Progress {
+        let now = Progress {
             trying,
             runs: self.runs,
             steps: self.best.file.step.len(),
             nodes: self.best.plan.nodes.len(),
-        });
+        };
+        if !(self.listener)(&now) {
+            self.stopped = true;
+            return false;
+        }
         // What names nodes that are gone is no scenario.
         let Ok(candidate) = self.best.with_file(file) else { return false };
+        let Ok(mut run) = Run::new(&candidate, &self.options) else { return false };
         self.runs += 1;
-        match first_violation(&candidate, &self.options) {
-            Ok(Some(violation)) if violation.checker == self.violation.checker => {
+        if !ended(&mut run, &mut || (self.listener)(&now)) {
+            self.stopped = true;
+            return false;
+        }
+        match run.world.violations().first() {
+            Some(violation) if violation.checker == self.violation.checker => {
+                self.violation = violation.clone();
                 self.best = candidate;
-                self.violation = violation;
                 true
             }
             _ => false,

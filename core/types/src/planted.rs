@@ -40,7 +40,7 @@ impl Bug {
         Self::TrustedClaim,
     ];
 
-    /// Returns its name on a command line.
+    /// Returns its name, as the environment variable `KETTE_PLANT` takes it (`kette sim`).
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoReRequest => "no-re-request",

@@ -3,8 +3,8 @@
 //!
 //! Hello, pings and status stay punctual, so no rule of the protocol is broken.
 
-use super::{Setup, announced, is_inventory, late::Late, sessions::Sessions};
-use crate::{Machine, rng::ChaCha8Rng};
+use super::{Setup, actor::Actor, announced, is_inventory, late::Late, sessions::Sessions};
+use crate::rng::ChaCha8Rng;
 use kette_node::{
     Input, Node, Output, peers,
     relay::REBUILD_TIMEOUT,
@@ -16,7 +16,6 @@ use std::time::Duration;
 
 /// An actor that delays.
 pub(super) struct Delayer {
-    node: Node,
     rng: ChaCha8Rng,
     sessions: Sessions,
     late: Late,
@@ -25,14 +24,13 @@ pub(super) struct Delayer {
 }
 
 impl Delayer {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         let kind = setup.spec.kette.as_ref().map(|kette| kette.network).unwrap_or_default();
         let (me, address) = setup.everybody[setup.host];
         // Of these settings only the time-out is looked at.
         let (chain, none) = (setup.spec.chain_id(), B256::ZERO);
         let config = peers::Config::new(kind, me, address, chain, none, none, 0);
         Self {
-            node,
             rng: setup.rng,
             sessions: Sessions::default(),
             late: Late::default(),
@@ -55,9 +53,9 @@ impl Delayer {
     }
 }
 
-impl Machine for Delayer {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        let outputs = self.node.handle(now, input);
+impl Actor for Delayer {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+        let outputs = node.handle(now, input);
         self.sessions.note(&outputs);
         let mut punctual = Vec::with_capacity(outputs.len());
         for output in outputs {
@@ -70,16 +68,8 @@ impl Machine for Delayer {
         punctual
     }
 
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline().into_iter().chain(self.late.deadline()).min()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn due(&self) -> Option<Time> {
+        self.late.deadline()
     }
 }
 

@@ -3,15 +3,14 @@
 //! It dials everybody who is not an accomplice, names only accomplices when asked for addresses (and unasked), and
 //! relays neither blocks nor transactions nor its status. A victim that has no other peer hears of nothing.
 
-use super::{Setup, sessions::Sessions, shuffle};
-use crate::{Machine, rng::ChaCha8Rng};
+use super::{Setup, actor::Actor, sessions::Sessions, shuffle};
+use crate::rng::ChaCha8Rng;
 use kette_node::{Input, Node, Output};
 use kette_types::{Lane, Message, PeerAddress, PeerId, Time, limits::PEERS_MAX};
 use std::{sync::Arc, time::Duration};
 
 /// An actor that eclipses.
 pub(super) struct Eclipse {
-    node: Node,
     rng: ChaCha8Rng,
     sessions: Sessions,
     accomplices: Vec<PeerAddress>,
@@ -21,7 +20,7 @@ pub(super) struct Eclipse {
 }
 
 impl Eclipse {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         let Setup { host, rng, everybody, accomplices, .. } = setup;
         let others = accomplices.iter().filter(|index| **index != host);
         let mut addresses: Vec<PeerAddress> =
@@ -33,14 +32,7 @@ impl Eclipse {
                 victims.push((*id, address.with_peer(*id)));
             }
         }
-        Self {
-            node,
-            rng,
-            sessions: Sessions::default(),
-            accomplices: addresses,
-            victims,
-            next: None,
-        }
+        Self { rng, sessions: Sessions::default(), accomplices: addresses, victims, next: None }
     }
 
     /// Dials some victims and tells those it has about accomplices.
@@ -72,10 +64,10 @@ impl Eclipse {
     }
 }
 
-impl Machine for Eclipse {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+impl Actor for Eclipse {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
         let starts = matches!(input, Input::Start);
-        let outputs = self.node.handle(now, input);
+        let outputs = node.handle(now, input);
         self.sessions.note(&outputs);
         let mut out: Vec<Output> = outputs.into_iter().filter_map(|o| self.silence(o)).collect();
         if starts || self.next.is_some_and(|next| next <= now) {
@@ -84,16 +76,8 @@ impl Machine for Eclipse {
         out
     }
 
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline().into_iter().chain(self.next).min()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn due(&self) -> Option<Time> {
+        self.next
     }
 }
 

@@ -3,8 +3,8 @@
 //! Proof of work has no rule against it: both blocks are valid, each costs a proof, and fork choice must bring the
 //! halves together again. The second proof is found at once (see [`super::forge`]).
 
-use super::{Setup, announced, forge::Forge, shelf::Shelf, shuffle};
-use crate::{Machine, rng::ChaCha8Rng};
+use super::{Setup, actor::Actor, announced, forge::Forge, shelf::Shelf, shuffle};
+use crate::rng::ChaCha8Rng;
 use kette_node::{Event, Input, Node, Output, relay};
 use kette_types::{Address, B256, Message, Time};
 use rand::RngExt;
@@ -12,24 +12,23 @@ use std::sync::Arc;
 
 /// An actor that equivocates.
 pub(super) struct Equivocator {
-    node: Node,
     rng: ChaCha8Rng,
     forge: Option<Forge>,
     shelf: Shelf,
 }
 
 impl Equivocator {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         let forge = Forge::new(&setup.spec, &setup.memo);
-        Self { node, rng: setup.rng, forge, shelf: Shelf::default() }
+        Self { rng: setup.rng, forge, shelf: Shelf::default() }
     }
 
     /// Shows half of the peers that are told of a new block a sibling of it instead.
-    fn equivocate(&mut self, hash: B256, outputs: &mut Vec<Output>) -> Option<()> {
+    fn equivocate(&mut self, node: &Node, hash: B256, outputs: &mut Vec<Output>) -> Option<()> {
         let at = outputs.iter().position(|output| announced(output) == Some(hash))?;
-        let block = self.node.tree().executed(hash)?.clone();
+        let block = node.tree().executed(hash)?.clone();
         let beneficiary = Address::from(self.rng.random::<[u8; 20]>());
-        let sibling = self.forge.as_ref()?.sibling(&self.node, &block, beneficiary)?;
+        let sibling = self.forge.as_ref()?.sibling(node, &block, beneficiary)?;
         let Output::Send(peers, _) = &mut outputs[at] else { return None };
         shuffle(&mut self.rng, peers);
         let others = peers.split_off(peers.len().div_ceil(2));
@@ -43,10 +42,10 @@ impl Equivocator {
     }
 }
 
-impl Machine for Equivocator {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        let mut outputs = self.node.handle(now, input);
-        self.shelf.serve(&**self.node.tree().reader(), &mut outputs);
+impl Actor for Equivocator {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+        let mut outputs = node.handle(now, input);
+        self.shelf.serve(&**node.tree().reader(), &mut outputs);
         let produced: Vec<B256> = outputs
             .iter()
             .filter_map(|output| match output {
@@ -55,20 +54,8 @@ impl Machine for Equivocator {
             })
             .collect();
         for hash in produced {
-            self.equivocate(hash, &mut outputs);
+            self.equivocate(node, hash, &mut outputs);
         }
         outputs
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
     }
 }

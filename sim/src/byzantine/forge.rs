@@ -5,7 +5,7 @@
 //! is given, which makes it a stronger adversary, not a weaker one.
 
 use super::flaw::{self, Flaw};
-use crate::memo::Memo;
+use crate::{engine, memo::Memo};
 use alloy_primitives::B64;
 use kette_chain::{ExecutedBlock, Headers as _};
 use kette_consensus::{
@@ -15,8 +15,8 @@ use kette_consensus::{
 use kette_ledger::{Attributes, BlockHashes, Rules};
 use kette_node::Node;
 use kette_types::{
-    Address, B256, Block, Bytes, ChainSpec, EngineSpec, Header, Recovered, SealedHeader,
-    Transaction, U256, limits::BODY_BYTES_MAX, spec::PowSpec, spec::RewardPolicy,
+    Address, B256, Block, Bytes, ChainSpec, Header, Recovered, SealedHeader, Transaction, U256,
+    limits::BODY_BYTES_MAX, spec::PowSpec, spec::RewardPolicy,
 };
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ struct Unsealed {
 impl Forge {
     /// Makes a forge; `None` if the chain is not one of proof of work.
     pub(super) fn new(spec: &Arc<ChainSpec>, memo: &Arc<Memo>) -> Option<Self> {
-        let EngineSpec::Pow(pow) = &spec.kette.as_ref()?.engine;
+        let pow = engine::pow(spec)?;
         Some(Self {
             rules: Rules::new(spec.clone()),
             greedy: Rules::new(Arc::new(greedy(spec))),

@@ -3,9 +3,8 @@
 //! Peers of this version must count what they do not know and go on; who gets the later hello ends the session without
 //! a fault. The wire has no feature bits: the version in the hello is the only sign of what a node speaks.
 
-use super::{Setup, sessions::Sessions};
+use super::{Setup, actor::Actor, sessions::Sessions};
 use crate::{
-    Machine,
     machine::RawFrame,
     rng::{self, ChaCha8Rng},
 };
@@ -16,7 +15,6 @@ use std::{sync::Arc, time::Duration};
 
 /// An actor of a later version.
 pub(super) struct FutureVersion {
-    node: Node,
     rng: ChaCha8Rng,
     sessions: Sessions,
     /// What it says next in its own language.
@@ -25,9 +23,9 @@ pub(super) struct FutureVersion {
 }
 
 impl FutureVersion {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         let rng = setup.rng;
-        Self { node, rng, sessions: Sessions::default(), frames: Vec::new(), next: None }
+        Self { rng, sessions: Sessions::default(), frames: Vec::new(), next: None }
     }
 
     /// Makes the hello of a later version; some peers are asked to speak that version.
@@ -53,9 +51,9 @@ impl FutureVersion {
     }
 }
 
-impl Machine for FutureVersion {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        let outputs = self.node.handle(now, input);
+impl Actor for FutureVersion {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+        let outputs = node.handle(now, input);
         self.sessions.note(&outputs);
         if self.sessions.is_empty() {
             self.next = None;
@@ -66,16 +64,8 @@ impl Machine for FutureVersion {
         outputs.into_iter().map(|output| self.later(output)).collect()
     }
 
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline().into_iter().chain(self.next).min()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn due(&self) -> Option<Time> {
+        self.next
     }
 
     fn raw(&mut self) -> Vec<RawFrame> {

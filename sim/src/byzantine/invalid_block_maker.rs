@@ -6,13 +6,14 @@
 
 use super::{
     Setup,
+    actor::Actor,
     flaw::Flaw,
     forge::{Forge, Recipe},
     pick,
     sessions::Sessions,
     shelf::Shelf,
 };
-use crate::{Machine, rng::ChaCha8Rng};
+use crate::rng::ChaCha8Rng;
 use kette_consensus::JobResult;
 use kette_node::{Input, Node, Output, relay};
 use kette_types::{Address, Block, Message, Time};
@@ -21,7 +22,6 @@ use std::sync::Arc;
 
 /// An actor that makes invalid blocks.
 pub(super) struct InvalidBlockMaker {
-    node: Node,
     rng: ChaCha8Rng,
     sessions: Sessions,
     forge: Option<Forge>,
@@ -30,14 +30,13 @@ pub(super) struct InvalidBlockMaker {
 }
 
 impl InvalidBlockMaker {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
-        Self::with(node, setup, &Flaw::ALL)
+    pub(super) fn new(setup: Setup<'_>) -> Self {
+        Self::with(setup, &Flaw::ALL)
     }
 
     /// Makes an actor that breaks one of these rules.
-    pub(super) fn with(node: Node, setup: Setup<'_>, flaws: &[Flaw]) -> Self {
+    pub(super) fn with(setup: Setup<'_>, flaws: &[Flaw]) -> Self {
         Self {
-            node,
             rng: setup.rng,
             sessions: Sessions::default(),
             forge: Forge::new(&setup.spec, &setup.memo),
@@ -47,29 +46,29 @@ impl InvalidBlockMaker {
     }
 
     /// Makes a block on the head that breaks a drawn rule.
-    fn make(&mut self, now: Time) -> Option<Block> {
+    fn make(&mut self, node: &Node, now: Time) -> Option<Block> {
         let forge = self.forge.as_ref()?;
-        let head = self.node.tree().head_block();
+        let head = node.tree().head_block();
         let header = &head.block.header;
-        let base_fee = kette_ledger::next_base_fee(self.node.rules(), header.header());
+        let base_fee = kette_ledger::next_base_fee(node.rules(), header.header());
         let recipe = Recipe {
             timestamp: now.as_secs().max(header.timestamp + 1),
             beneficiary: Address::from(self.rng.random::<[u8; 20]>()),
-            transactions: self.node.mempool().best(base_fee).take(TRANSACTIONS_MAX).collect(),
+            transactions: node.mempool().best(base_fee).take(TRANSACTIONS_MAX).collect(),
         };
         // A rule about transactions cannot be broken without any: another is drawn.
         (0..DRAWS_MAX).find_map(|_| {
             let flaw = *pick(&mut self.rng, &self.flaws)?;
-            forge.broken(&self.node, head, &recipe, flaw)
+            forge.broken(node, head, &recipe, flaw)
         })
     }
 }
 
-impl Machine for InvalidBlockMaker {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+impl Actor for InvalidBlockMaker {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
         if let Input::Done(_, JobResult::Nonce(_)) = input {
             // The node inside is not told: it orders the next search when its template grows old.
-            let Some(block) = self.make(now) else { return Vec::new() };
+            let Some(block) = self.make(node, now) else { return Vec::new() };
             let message = Message::NewBlock(Box::new(relay::compact(&block)));
             self.shelf.keep(block);
             let peers = self.sessions.all();
@@ -78,22 +77,10 @@ impl Machine for InvalidBlockMaker {
             }
             return vec![Output::Send(peers, Arc::new(message))];
         }
-        let mut outputs = self.node.handle(now, input);
+        let mut outputs = node.handle(now, input);
         self.sessions.note(&outputs);
-        self.shelf.serve(&**self.node.tree().reader(), &mut outputs);
+        self.shelf.serve(&**node.tree().reader(), &mut outputs);
         outputs
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
     }
 }
 

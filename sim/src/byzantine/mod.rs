@@ -4,6 +4,7 @@
 //! Handshake, sync, pool and fork choice of an actor are an honest node's, so its peers take it for one until it
 //! misbehaves. An actor speaks only on sessions that exist, draws only from its own stream, and keeps bounded memory.
 
+mod actor;
 mod delayer;
 mod eclipse;
 mod equivocator;
@@ -19,8 +20,9 @@ mod spammer;
 mod sync_liar;
 #[cfg(test)]
 mod tests;
-mod twin;
 mod withholder;
+
+use actor::{Actor, Wrapped};
 
 use crate::{Machine, memo::Memo, rng::ChaCha8Rng, scenario::Misbehaviour};
 use kette_node::{Node, Output, Ticket};
@@ -49,19 +51,26 @@ pub struct Setup<'a> {
 /// Makes the actor for a misbehaviour around an honest node.
 pub fn build(misbehaviour: Misbehaviour, node: Node, setup: Setup<'_>) -> Box<dyn Machine> {
     match misbehaviour {
-        Misbehaviour::Equivocator => Box::new(equivocator::Equivocator::new(node, setup)),
-        Misbehaviour::Withholder => Box::new(withholder::Withholder::new(node, setup)),
+        Misbehaviour::Equivocator => wrapped(node, equivocator::Equivocator::new(setup)),
+        Misbehaviour::Withholder => wrapped(node, withholder::Withholder::new(setup)),
         Misbehaviour::SelfishMiner => Box::new(selfish_miner::SelfishMiner::new(node, setup)),
-        Misbehaviour::Delayer => Box::new(delayer::Delayer::new(node, setup)),
+        Misbehaviour::Delayer => wrapped(node, delayer::Delayer::new(setup)),
         Misbehaviour::InvalidBlockMaker => {
-            Box::new(invalid_block_maker::InvalidBlockMaker::new(node, setup))
+            wrapped(node, invalid_block_maker::InvalidBlockMaker::new(setup))
         }
-        Misbehaviour::SyncLiar => Box::new(sync_liar::SyncLiar::new(node, setup)),
-        Misbehaviour::Spammer => Box::new(spammer::Spammer::new(node, setup)),
-        Misbehaviour::Eclipse => Box::new(eclipse::Eclipse::new(node, setup)),
-        Misbehaviour::Twin => Box::new(twin::Twin::new(node)),
-        Misbehaviour::FutureVersion => Box::new(future_version::FutureVersion::new(node, setup)),
+        Misbehaviour::SyncLiar => wrapped(node, sync_liar::SyncLiar::new(setup)),
+        Misbehaviour::Spammer => wrapped(node, spammer::Spammer::new(setup)),
+        Misbehaviour::Eclipse => wrapped(node, eclipse::Eclipse::new(setup)),
+        // Two honest nodes, both of which mine and speak as if they were alone: the world gives them one identity and
+        // different seeds. To the others they are a peer that keeps leaving and coming back from another address, and
+        // that announces blocks of two chains.
+        Misbehaviour::Twin => Box::new(node),
+        Misbehaviour::FutureVersion => wrapped(node, future_version::FutureVersion::new(setup)),
     }
+}
+
+fn wrapped(node: Node, actor: impl Actor + 'static) -> Box<dyn Machine> {
+    Box::new(Wrapped::new(node, actor))
 }
 
 /// Returns the block that an output announces.

@@ -3,8 +3,8 @@
 //! Each session gets one kind of spam, drawn when it begins, so that every limit is reached and not only the first
 //! one that bans. Half of the sessions are flooded; the other half get it slowly, below most limits and for long.
 
-use super::{Setup, flaw, pick, sessions::Sessions};
-use crate::{Machine, rng::ChaCha8Rng};
+use super::{Setup, actor::Actor, flaw, pick, sessions::Sessions};
+use crate::rng::ChaCha8Rng;
 use kette_node::{Event, Input, Node, Output, relay};
 use kette_types::{
     B256, Body, Bytes, Message, PeerAddress, PeerId, Time, Transaction, U256,
@@ -16,7 +16,6 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 /// An actor that floods its peers.
 pub(super) struct Spammer {
-    node: Node,
     rng: ChaCha8Rng,
     chain_id: u64,
     sessions: Sessions,
@@ -90,9 +89,8 @@ impl Spam {
 }
 
 impl Spammer {
-    pub(super) fn new(node: Node, setup: Setup<'_>) -> Self {
+    pub(super) fn new(setup: Setup<'_>) -> Self {
         Self {
-            node,
             rng: setup.rng,
             chain_id: setup.spec.chain_id(),
             sessions: Sessions::default(),
@@ -127,7 +125,7 @@ impl Spammer {
     }
 
     /// Sends one round.
-    fn spam(&mut self, now: Time, out: &mut Vec<Output>) {
+    fn spam(&mut self, node: &Node, now: Time, out: &mut Vec<Output>) {
         if self.next.is_none_or(|next| next > now) {
             return;
         }
@@ -139,18 +137,18 @@ impl Spammer {
         let targets: Vec<(PeerId, Spam)> = plans.map(|(peer, (spam, _))| (*peer, *spam)).collect();
         let Some((peer, spam)) = pick(&mut self.rng, &targets).copied() else { return };
         for _ in 0..frames {
-            let message = self.message(spam);
+            let message = self.message(node, spam);
             out.extend(message.map(|message| Output::Send(vec![peer], message)));
         }
     }
 
     /// Makes a message of a kind of spam.
-    fn message(&mut self, spam: Spam) -> Option<Arc<Message>> {
+    fn message(&mut self, node: &Node, spam: Spam) -> Option<Arc<Message>> {
         let id = self.rng.random();
         let message = match spam {
             Spam::Inventory => Message::NewTransactions(self.hashes(ITEMS)),
             Spam::Repeats => {
-                let same = self.node.mempool().best(0).next().map(|t| t.inner().clone());
+                let same = node.mempool().best(0).next().map(|t| t.inner().clone());
                 let same = same.or_else(|| self.penniless.first().cloned())?;
                 Message::Transactions(vec![same; ITEMS])
             }
@@ -164,21 +162,21 @@ impl Spammer {
             Spam::Questions => Message::GetTransactions(self.hashes(ITEMS)),
             Spam::GetHeaders => {
                 let mut locator = self.hashes(LOCATOR_MAX - 1);
-                locator.push(self.node.tree().canonical(0).ok()??);
+                locator.push(node.tree().canonical(0).ok()??);
                 Message::GetHeaders { id, locator, limit: HEADERS_MAX as u32 }
             }
             Spam::GetBodies => {
-                let head = self.node.tree().head().hash();
+                let head = node.tree().head().hash();
                 Message::GetBodies { id, hashes: vec![head; BODIES_MAX] }
             }
             Spam::GetBlockTransactions => {
-                let block = self.node.tree().head().hash();
+                let block = node.tree().head().hash();
                 Message::GetBlockTransactions { block, indexes: (0..ITEMS as u32).rev().collect() }
             }
             Spam::GetPeers => Message::GetPeers,
             Spam::Junk => Message::Peers((0..PEERS_MAX).map(|_| self.junk()).collect()),
             Spam::OldBlocks => {
-                let block = &self.node.tree().head_block().block;
+                let block = &node.tree().head_block().block;
                 if block.header.number == 0 {
                     return None;
                 }
@@ -187,12 +185,12 @@ impl Spammer {
             Spam::Answers => match self.rng.random_range(0..4) {
                 0 => Message::Pong(id),
                 1 => {
-                    let headers = vec![self.node.tree().head().clone()];
+                    let headers = vec![node.tree().head().clone()];
                     Message::Headers { id, headers }
                 }
                 2 => Message::Bodies { id, bodies: vec![Body::default(); ITEMS] },
                 _ => {
-                    let block = self.node.tree().head().hash();
+                    let block = node.tree().head().hash();
                     Message::BlockTransactions { block, transactions: Vec::new() }
                 }
             },
@@ -224,24 +222,16 @@ impl Spammer {
     }
 }
 
-impl Machine for Spammer {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        let mut out = self.node.handle(now, input);
+impl Actor for Spammer {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+        let mut out = node.handle(now, input);
         self.plan(now, &out);
-        self.spam(now, &mut out);
+        self.spam(node, now, &mut out);
         out
     }
 
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline().into_iter().chain(self.next).min()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn due(&self) -> Option<Time> {
+        self.next
     }
 }
 

@@ -6,13 +6,15 @@
 //! draw each answer anew; now and then it is the true one.
 
 use super::{
-    Setup, announced,
+    Setup,
+    actor::Actor,
+    announced,
     forge::{Forge, Recipe},
     late::Late,
     sessions::Sessions,
     shelf::Shelf,
 };
-use crate::{Machine, rng::ChaCha8Rng};
+use crate::rng::ChaCha8Rng;
 use kette_node::{Input, Node, Output, serve, sync::BODIES_TIMEOUT};
 use kette_types::{
     Address, B256, Body, Bytes, Header, Message, PeerId, SealedHeader, Time, U256,
@@ -23,7 +25,6 @@ use std::{sync::Arc, time::Duration};
 
 /// An actor that lies to those who sync from it.
 pub(super) struct SyncLiar {
-    node: Node,
     rng: ChaCha8Rng,
     forge: Option<Forge>,
     shelf: Shelf,
@@ -34,9 +35,8 @@ pub(super) struct SyncLiar {
 }
 
 impl SyncLiar {
-    pub(super) fn new(node: Node, mut setup: Setup<'_>) -> Self {
+    pub(super) fn new(mut setup: Setup<'_>) -> Self {
         Self {
-            node,
             habit: setup.rng.random_range(0..=LIES),
             rng: setup.rng,
             forge: Forge::new(&setup.spec, &setup.memo),
@@ -47,8 +47,15 @@ impl SyncLiar {
     }
 
     /// Answers a request, some time or not at all.
-    fn answer(&mut self, now: Time, peer: PeerId, request: Message, out: &mut Vec<Output>) {
-        let reader = self.node.tree().reader().clone();
+    fn answer(
+        &mut self,
+        node: &Node,
+        now: Time,
+        peer: PeerId,
+        request: Message,
+        out: &mut Vec<Output>,
+    ) {
+        let reader = node.tree().reader().clone();
         let truth = match self.shelf.answer(&*reader, &request) {
             Some(answer) => Some(answer),
             None => serve(&*reader, &request).ok().flatten(),
@@ -56,10 +63,10 @@ impl SyncLiar {
         let answer = match truth {
             Some(Message::Headers { id, headers }) => {
                 let Message::GetHeaders { locator, .. } = &request else { return };
-                self.headers(id, headers, locator.first().copied())
+                self.headers(node, id, headers, locator.first().copied())
             }
             Some(Message::Bodies { id, bodies }) => {
-                let (bodies, wait) = self.bodies(bodies);
+                let (bodies, wait) = self.bodies(node, bodies);
                 let output = Output::Send(vec![peer], Arc::new(Message::Bodies { id, bodies }));
                 return self.late.keep(now + wait, output);
             }
@@ -74,6 +81,7 @@ impl SyncLiar {
 
     fn headers(
         &mut self,
+        node: &Node,
         id: u64,
         mut truth: Vec<SealedHeader>,
         known: Option<B256>,
@@ -83,8 +91,8 @@ impl SyncLiar {
             // Nobody home.
             0 => return None,
             1 => Vec::new(),
-            2 => self.made_up(known.unwrap_or_default()),
-            3 => self.branch(),
+            2 => self.made_up(node, known.unwrap_or_default()),
+            3 => self.branch(node),
             4 => {
                 truth.truncate(1);
                 truth
@@ -102,8 +110,8 @@ impl SyncLiar {
     }
 
     /// Makes up a linked chain without work after a block that the asker knows.
-    fn made_up(&mut self, parent: B256) -> Vec<SealedHeader> {
-        let mut last = self.node.tree().head().clone();
+    fn made_up(&mut self, node: &Node, parent: B256) -> Vec<SealedHeader> {
+        let mut last = node.tree().head().clone();
         let (mut parent, mut headers) = (parent, Vec::new());
         for _ in 0..MADE_UP {
             let header = Header {
@@ -122,28 +130,28 @@ impl SyncLiar {
     }
 
     /// Forges a short branch off the canonical chain: valid, and lighter.
-    fn branch(&mut self) -> Vec<SealedHeader> {
-        self.try_branch().unwrap_or_default()
+    fn branch(&mut self, node: &Node) -> Vec<SealedHeader> {
+        self.try_branch(node).unwrap_or_default()
     }
 
-    fn try_branch(&mut self) -> Option<Vec<SealedHeader>> {
+    fn try_branch(&mut self, node: &Node) -> Option<Vec<SealedHeader>> {
         let forge = self.forge.as_ref()?;
-        let tree = self.node.tree();
+        let tree = node.tree();
         let number = tree.head().number.checked_sub(self.rng.random_range(1..=FORK_DEPTH_MAX))?;
-        let parent = forge.parent(&self.node, tree.canonical(number).ok()??)?;
+        let parent = forge.parent(node, tree.canonical(number).ok()??)?;
         let recipe = Recipe {
             timestamp: parent.block.header.timestamp + 1,
             beneficiary: Address::from(self.rng.random::<[u8; 20]>()),
             transactions: Vec::new(),
         };
-        let block = forge.valid(&self.node, &parent, &recipe)?;
+        let block = forge.valid(node, &parent, &recipe)?;
         let headers = vec![block.header.clone()];
         self.shelf.keep(block);
         Some(headers)
     }
 
     /// Draws what bodies are given and how late.
-    fn bodies(&mut self, mut truth: Vec<Body>) -> (Vec<Body>, Duration) {
+    fn bodies(&mut self, node: &Node, mut truth: Vec<Body>) -> (Vec<Body>, Duration) {
         let mut wait = Duration::ZERO;
         match self.rng.random_range(0..6) {
             0 => truth.clear(),
@@ -151,7 +159,7 @@ impl SyncLiar {
             2 => {
                 for body in &mut truth {
                     body.transactions.clear();
-                    body.ommers = vec![self.node.tree().head().header().clone()];
+                    body.ommers = vec![node.tree().head().header().clone()];
                 }
             }
             3 => {
@@ -180,14 +188,14 @@ impl SyncLiar {
     }
 }
 
-impl Machine for SyncLiar {
-    fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        let outputs = self.node.handle(now, input);
+impl Actor for SyncLiar {
+    fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+        let outputs = node.handle(now, input);
         self.sessions.note(&outputs);
         let mut out = Vec::with_capacity(outputs.len());
         for output in outputs {
             match output {
-                Output::Serve(peer, request) => self.answer(now, peer, request, &mut out),
+                Output::Serve(peer, request) => self.answer(node, now, peer, request, &mut out),
                 // A true block would take the place of the claim.
                 output if announced(&output).is_some() => {}
                 other => out.push(self.boast(other)),
@@ -197,16 +205,8 @@ impl Machine for SyncLiar {
         out
     }
 
-    fn deadline(&self) -> Option<Time> {
-        self.node.deadline().into_iter().chain(self.late.deadline()).min()
-    }
-
-    fn stop(&mut self) -> Vec<Output> {
-        self.node.stop()
-    }
-
-    fn node(&self) -> &Node {
-        &self.node
+    fn due(&self) -> Option<Time> {
+        self.late.deadline()
     }
 }
 

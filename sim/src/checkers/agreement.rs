@@ -7,7 +7,7 @@
 //! final at it.
 
 use super::{Checker, Observation, lineage};
-use crate::World;
+use crate::{World, engine};
 use alloy_primitives::B256;
 use kette_node::Event;
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ impl Checker for Agreement {
     }
 
     fn finish(&mut self, world: &World) -> Result<(), String> {
-        let Some(pow) = lineage::pow(world) else { return Ok(()) };
+        let Some(pow) = engine::pow(&world.spec) else { return Ok(()) };
         let judged: Vec<_> = world
             .honest()
             .filter(|host| !host.disk.is_excused())
@@ -72,7 +72,7 @@ impl Checker for Agreement {
 /// Tells whether a fork as deep as finality may have come about by itself: each block of it needs another one to be found
 /// before the first has spread.
 fn is_natural(world: &World) -> bool {
-    let Some(pow) = lineage::pow(world) else { return true };
+    let Some(pow) = engine::pow(&world.spec) else { return true };
     let (mut micros, mut count) = (0.0, 0.0);
     for history in world.blocks.values() {
         count += history.reached.len() as f64;

@@ -6,10 +6,10 @@
 //! life H, and what is left of a wrong start halves with every H.
 
 use super::{
-    Checker, Observation, lineage,
+    Checker, Observation,
     steady::{Steady, Window},
 };
-use crate::{Moment, World};
+use crate::{Moment, World, engine};
 use kette_types::{U256, spec::Retarget};
 
 /// Chains that are shorter say nothing.
@@ -39,7 +39,7 @@ impl Checker for Difficulty {
 
     fn finish(&mut self, world: &World) -> Result<(), String> {
         let Some(Window { rates, since, until }) = self.steady.window() else { return Ok(()) };
-        let Some(pow) = lineage::pow(world) else { return Ok(()) };
+        let Some(pow) = engine::pow(&world.spec) else { return Ok(()) };
         let head = world.honest().filter_map(|host| host.node()).map(|node| node.tree().head());
         let Some(head) = head.max_by_key(|head| head.number) else { return Ok(()) };
         // Births of the canonical blocks in time, newest first.

@@ -3,16 +3,8 @@
 use crate::World;
 use alloy_primitives::B256;
 use kette_chain::BlockTree;
-use kette_types::{EngineSpec, U256, spec::PowSpec};
+use kette_types::U256;
 use std::cmp::Reverse;
-
-/// Returns the constants of `pow`, if that is the chain's engine.
-pub(super) fn pow(world: &World) -> Option<&PowSpec> {
-    world.spec.kette.as_ref().map(|kette| {
-        let EngineSpec::Pow(pow) = &kette.engine;
-        pow
-    })
-}
 
 /// Returns number and parent of a block that somebody attached.
 pub(super) fn place(world: &World, hash: B256) -> Option<(u64, B256)> {

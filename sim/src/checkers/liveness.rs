@@ -4,13 +4,13 @@
 //! The time is [`settle`], which adds up what the protocol's own constants allow.
 
 use super::{Checker, Observation};
-use crate::{Moment, World, world::Host};
+use crate::{Moment, World, engine, world::Host};
 use kette_consensus::Status;
 use kette_node::{
     Event,
     sync::{BODIES_TIMEOUT, GIVE_UP_AFTER, HEADERS_TIMEOUT},
 };
-use kette_types::{EngineSpec, limits::HELLO_TIMEOUT_SECS};
+use kette_types::limits::HELLO_TIMEOUT_SECS;
 use std::time::Duration;
 
 /// See the file's description.
@@ -89,7 +89,7 @@ impl Checker for Liveness {
 }
 
 /// Returns how long a healed network may take to converge: what its file says, or the sum of what may happen one after
-/// the other. Scenario runners wait so long.
+/// the other. A run waits so long, and a little longer.
 ///
 /// 1. Broken sessions are noticed (ping timeout) and opened again: twice the longest wait between two dials, because the
 ///    first of them may meet a peer that has not noticed yet; each with its dial and hello timeout.
@@ -121,11 +121,7 @@ fn blocks(world: &World) -> Duration {
     let difficulty =
         world.honest().filter_map(|host| status(world, host)).map(|pow| pow.difficulty);
     let difficulty = difficulty.map(f64::from).fold(0.0, f64::max);
-    let block_time = match world.spec.kette.as_ref().map(|kette| &kette.engine) {
-        Some(EngineSpec::Pow(pow)) => pow.block_time as f64,
-        None => 0.0,
-    };
-    let mean = (difficulty / rate).max(block_time);
+    let mean = (difficulty / rate).max(engine::block_time(&world.spec).as_secs_f64());
     Duration::from_secs_f64((mean * TAIL + mean * GROWTH as f64).min(1e9))
 }
 

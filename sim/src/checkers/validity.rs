@@ -7,12 +7,12 @@ use super::{
     Checker, Observation,
     validator::{Refusal, Validator},
 };
-use crate::World;
+use crate::{World, engine};
 use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
 use kette_chain::{ExecutedBlock, Record};
 use kette_node::Event;
-use kette_types::{Block, Body, EngineSpec, Message, SealedHeader, Time, U256};
+use kette_types::{Block, Body, Message, SealedHeader, Time, U256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -196,8 +196,5 @@ impl Validity {
 }
 
 fn future_limit(world: &World) -> u64 {
-    match world.spec.kette.as_ref().map(|kette| &kette.engine) {
-        Some(EngineSpec::Pow(pow)) => pow.future_limit,
-        None => u64::MAX,
-    }
+    engine::pow(&world.spec).map_or(u64::MAX, |pow| pow.future_limit)
 }

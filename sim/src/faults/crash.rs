@@ -6,13 +6,38 @@ use std::collections::BTreeSet;
 
 /// Nodes that steps keep down.
 #[derive(Debug, Default)]
-pub(super) struct Downs {
+pub struct Downs {
     held: Holds<usize>,
     /// Steps that take nodes down: the timeline orders the return under the same number.
     takers: BTreeSet<usize>,
 }
 
 impl Downs {
+    /// Tells whether a step can take a node down: it runs, or another step keeps it down and so does this one now.
+    pub fn takes(&mut self, step: usize, node: usize, up: bool) -> bool {
+        self.takers.insert(step);
+        let takes = up || self.held.is_held(node);
+        if takes {
+            self.held.hold(step, node);
+        }
+        takes
+    }
+
+    /// Tells whether a node starts now that a step wants it back: if the step took it down, unless another one keeps it
+    /// down. A step that took nobody down starts a node whatever happened to it.
+    pub fn returns(&mut self, step: usize, node: usize) -> bool {
+        if self.takers.contains(&step) {
+            return self.held.release(step, node);
+        }
+        self.held.free(node);
+        true
+    }
+
+    /// Forgets all steps.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+
     /// Crashes nodes, at once or at their next write. One that never started is left alone.
     pub(super) fn crash(
         &mut self,
@@ -24,7 +49,7 @@ impl Downs {
     ) {
         for &node in nodes {
             let loss = if rng::happens(rng, 0.5) { Loss::Torn } else { Loss::Unsynced };
-            if !self.takes(world, step, node) {
+            if !self.takes(step, node, world.hosts[node].is_up()) {
                 continue;
             }
             match at_write {
@@ -37,7 +62,7 @@ impl Downs {
     /// Stops nodes cleanly.
     pub(super) fn stop(&mut self, world: &mut World, step: usize, nodes: &[usize]) {
         for &node in nodes {
-            if self.takes(world, step, node) {
+            if self.takes(step, node, world.hosts[node].is_up()) {
                 world.stop(node);
             }
         }
@@ -46,23 +71,15 @@ impl Downs {
     /// Empties nodes' disks.
     pub(super) fn wipe(&mut self, world: &mut World, step: usize, nodes: &[usize]) {
         for &node in nodes {
-            self.takes(world, step, node);
+            self.takes(step, node, world.hosts[node].is_up());
             world.wipe(node);
         }
     }
 
-    /// Starts nodes: those that this step took down, unless another one keeps them down; a step that took nobody down
-    /// starts nodes whatever happened to them.
+    /// Starts nodes that may return.
     pub(super) fn start(&mut self, world: &mut World, step: usize, nodes: &[usize]) {
         for &node in nodes {
-            let free = match self.takers.contains(&step) {
-                true => self.held.release(step, node),
-                false => {
-                    self.held.free(node);
-                    true
-                }
-            };
-            if free {
+            if self.returns(step, node) {
                 world.hosts[node].crash_at_write = None;
                 world.start(node);
             }
@@ -76,22 +93,12 @@ impl Downs {
 
     /// Forgets all steps, and starts every honest node that is down.
     pub(super) fn heal(&mut self, world: &mut World) {
-        self.held.clear();
+        self.clear();
         for node in 0..world.hosts.len() {
             world.hosts[node].crash_at_write = None;
             if world.hosts[node].is_honest() {
                 world.start(node);
             }
         }
-    }
-
-    /// Tells whether a step can take a node down: it runs, or another step keeps it down and so does this one now.
-    fn takes(&mut self, world: &World, step: usize, node: usize) -> bool {
-        self.takers.insert(step);
-        let takes = world.hosts[node].is_up() || self.held.is_held(node);
-        if takes {
-            self.held.hold(step, node);
-        }
-        takes
     }
 }

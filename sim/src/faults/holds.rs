@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Things held by steps, each counted once per step.
 #[derive(Clone, Debug)]
-pub(super) struct Holds<K> {
+pub struct Holds<K> {
     steps: BTreeMap<usize, BTreeSet<K>>,
     counts: BTreeMap<K, u32>,
 }
@@ -17,7 +17,7 @@ impl<K> Default for Holds<K> {
 
 impl<K: Copy + Ord> Holds<K> {
     /// Lets a step hold a thing; tells whether nobody held it before.
-    pub(super) fn hold(&mut self, step: usize, key: K) -> bool {
+    pub fn hold(&mut self, step: usize, key: K) -> bool {
         if !self.steps.entry(step).or_default().insert(key) {
             return false;
         }
@@ -27,7 +27,7 @@ impl<K: Copy + Ord> Holds<K> {
     }
 
     /// Lets a step let go of a thing; tells whether it held it and nobody else does.
-    pub(super) fn release(&mut self, step: usize, key: K) -> bool {
+    pub fn release(&mut self, step: usize, key: K) -> bool {
         let Some(held) = self.steps.get_mut(&step) else { return false };
         if !held.remove(&key) {
             return false;
@@ -39,13 +39,13 @@ impl<K: Copy + Ord> Holds<K> {
     }
 
     /// Lets a step let go of everything; returns what nobody holds any more.
-    pub(super) fn release_step(&mut self, step: usize) -> Vec<K> {
+    pub fn release_step(&mut self, step: usize) -> Vec<K> {
         let held = self.steps.remove(&step).unwrap_or_default();
         held.into_iter().filter(|key| self.drop_one(*key)).collect()
     }
 
     /// Frees a thing, whoever holds it; tells whether somebody did.
-    pub(super) fn free(&mut self, key: K) -> bool {
+    pub fn free(&mut self, key: K) -> bool {
         for held in self.steps.values_mut() {
             held.remove(&key);
         }
@@ -54,13 +54,13 @@ impl<K: Copy + Ord> Holds<K> {
     }
 
     /// Frees everything; returns what was held.
-    pub(super) fn clear(&mut self) -> Vec<K> {
+    pub fn clear(&mut self) -> Vec<K> {
         self.steps.clear();
         std::mem::take(&mut self.counts).into_keys().collect()
     }
 
     /// Tells whether some step holds a thing.
-    pub(super) fn is_held(&self, key: K) -> bool {
+    pub fn is_held(&self, key: K) -> bool {
         self.counts.contains_key(&key)
     }
 

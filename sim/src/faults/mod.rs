@@ -15,6 +15,9 @@ mod partition;
 #[cfg(test)]
 mod tests;
 
+pub use crash::Downs;
+pub use holds::Holds;
+
 use crate::{
     World,
     rng::{ChaCha8Rng, Purpose, stream},
@@ -31,13 +34,35 @@ pub fn set_link(world: &mut World, plan: &Plan, link: &Link) -> Result<(), Strin
     link::set(world, plan, link)
 }
 
+/// Returns the directions, from whom to whom, that a partition or a cut closes as step `step` of a file; none for any
+/// other action. Both hosts draw what the file leaves open from here, each time the same: a flapping partition parts
+/// the same groups.
+///
+/// # Errors
+/// If a name is not known, a node is in two groups, or it is not said how to part them.
+pub fn closed_ways(
+    plan: &Plan,
+    seed: u64,
+    step: usize,
+    action: &Action,
+) -> Result<Vec<(usize, usize)>, String> {
+    match action {
+        Action::Partition(what) => {
+            let mut rng = stream(seed, Purpose::Faults, step as u64);
+            partition::partition(plan, what, &mut rng)
+        }
+        Action::Cut(what) => partition::cut(plan, what),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Effects of steps that are under way.
 #[derive(Debug)]
 pub struct Faults {
     plan: Plan,
     seed: u64,
     cuts: partition::Cuts,
-    downs: crash::Downs,
+    downs: Downs,
     clocks: clock::Clocks,
     disks: disk::Disks,
     links: link::Links,
@@ -54,7 +79,7 @@ impl Faults {
             plan: plan.clone(),
             seed,
             cuts: partition::Cuts::default(),
-            downs: crash::Downs::default(),
+            downs: Downs::default(),
             clocks: clock::Clocks::default(),
             disks: disk::Disks::default(),
             links: link::Links::default(),
@@ -92,14 +117,8 @@ impl Faults {
     ) -> Result<(), String> {
         let select = |names: &[String]| select::select(&self.plan, names);
         match action {
-            Action::Partition(what) => {
-                // The same draw each time: a flapping partition parts the same groups.
-                let mut rng = stream(self.seed, Purpose::Faults, step as u64);
-                let ways = partition::partition(&self.plan, what, &mut rng)?;
-                self.cuts.begin(world, step, ways);
-            }
-            Action::Cut(what) => {
-                let ways = partition::cut(&self.plan, what)?;
+            Action::Partition(_) | Action::Cut(_) => {
+                let ways = closed_ways(&self.plan, self.seed, step, action)?;
                 self.cuts.begin(world, step, ways);
             }
             Action::Heal(_) => self.heal(world),

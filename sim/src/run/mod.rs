@@ -19,10 +19,12 @@ use crate::{
     Moment, World,
     checkers::{self, Checker},
     disk::Loss,
+    engine,
     faults::Faults,
     scenario::{
-        Facts, Order, Timeline, Verdict,
+        Facts, Missed, Order, Timeline, Verdict,
         check::{Checks, Measured},
+        units::format_duration,
     },
     workload::Workload,
     world::{Options, SetupError, Sink},
@@ -44,12 +46,10 @@ pub struct RunOptions {
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How long a network without miners and users gets to come to rest.
 const QUIET: Duration = Duration::from_secs(60);
-/// How long the liveness phase may take, if no checker ends it before: in block times.
-const LIVENESS_BLOCKS: u64 = 120;
-/// The same, at least.
-const LIVENESS_MIN: Duration = Duration::from_secs(600);
+/// How much longer the liveness phase may take than its checker allows, besides what users' transactions need.
+const LIVENESS_MARGIN: Duration = Duration::from_secs(10);
 /// Blocks after convergence until users' transactions must be in.
-const INCLUSION_BLOCKS: u64 = 12;
+const INCLUSION_BLOCKS: u32 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -75,6 +75,7 @@ pub struct Run {
     faults: Faults,
     workload: Workload,
     checks: Checks,
+    missed: Missed,
     starts: VecDeque<(Moment, usize)>,
     samples: measure::Samples,
     bands: Vec<(usize, FaultBand)>,
@@ -117,6 +118,7 @@ impl Run {
             faults: Faults::new(plan, options.seed),
             workload: Workload::new(spec, &file.workload, options.seed),
             checks: Checks::new(file),
+            missed: Missed::default(),
             starts: starts.into(),
             samples: measure::Samples::default(),
             bands: Vec::new(),
@@ -205,7 +207,7 @@ impl Run {
         let facts = measure::facts(&self.world);
         self.checks.observe(&facts, self.healed_at());
         if let Phase::Liveness { height, .. } = self.phase
-            && (has_converged(&facts, height) && self.is_included(&facts))
+            && (facts.has_converged(height) && self.is_included(&facts))
         {
             self.begin_quiet();
         }
@@ -259,9 +261,8 @@ impl Run {
     }
 
     fn begin_liveness(&mut self, now: Moment) {
-        while let Some((_, host)) = self.starts.pop_front() {
-            self.world.start(host);
-        }
+        let facts = measure::facts(&self.world);
+        let late = self.start_late();
         self.faults.heal_all(&mut self.world);
         for (_, band) in &mut self.bands {
             if band.to <= band.from {
@@ -269,12 +270,30 @@ impl Run {
             }
         }
         self.timeline.end(now.since_start());
+        self.missed = Missed::new(&self.scenario.file, self.timeline.missed(), &facts);
+        self.missed.notes.extend(late);
         self.workload.retire(now);
         self.world.set_healed();
-        let settle = self.scenario.file.network.settle;
-        let limit =
-            settle.map_or(LIVENESS_MIN, |settle| settle * 2).max(self.blocks(LIVENESS_BLOCKS));
+        let limit = checkers::liveness::settle(&self.world)
+            + self.blocks(INCLUSION_BLOCKS)
+            + LIVENESS_MARGIN;
         self.phase = Phase::Liveness { until: now + limit, height: self.world.height };
+    }
+
+    /// Starts the nodes whose time would come after the steps'; says so.
+    fn start_late(&mut self) -> Option<String> {
+        let late: Vec<usize> = self.starts.drain(..).map(|(_, host)| host).collect();
+        for host in &late {
+            self.world.start(*host);
+        }
+        let first = &self.scenario.plan.nodes[*late.first()?];
+        let (at, name) = (format_duration(first.start_at), &first.name);
+        let what = match late.len() {
+            1 => format!("{name} was to start at {at}"),
+            count => format!("{count} nodes were to start at {at} ({name}) or later"),
+        };
+        let end = format_duration(self.scenario.file.network.duration);
+        Some(format!("{what}, after the steps: started at {end}, with the heal"))
     }
 
     /// Byzantine actors and miners stop; what is under way comes to rest.
@@ -295,8 +314,8 @@ impl Run {
         waited || facts.nodes.iter().all(|node| node.pending == 0 || !node.honest)
     }
 
-    fn blocks(&self, count: u64) -> Duration {
-        Duration::from_secs(count.saturating_mul(block_time(&self.scenario)))
+    fn blocks(&self, count: u32) -> Duration {
+        engine::block_time(&self.scenario.spec).saturating_mul(count)
     }
 
     /// Returns how much of the planned virtual time has passed, 0 to 1.
@@ -317,8 +336,11 @@ impl Run {
         let reach = |percent| measure::reach(world, &chain, percent);
         let measured = Measured { stale_rate: blocks.stale_rate, reach: &reach };
         let complete = self.phase == Phase::Done;
-        let checks: Vec<Verdict> =
-            if complete { self.checks.finish(&facts, &measured) } else { Vec::new() };
+        let mut checks: Vec<Verdict> = Vec::new();
+        if complete {
+            checks = self.checks.finish(&facts, &measured);
+            checks.extend(self.missed.verdict.clone());
+        }
         let (bytes, frames) = world.traffic();
         let violations = world.violations().to_vec();
         RunReport {
@@ -331,6 +353,7 @@ impl Run {
             complete,
             violations,
             checks,
+            notes: self.missed.notes.clone(),
             nodes: world.hosts.len(),
             height: chain.len() as u64,
             head: chain.last().copied().unwrap_or_else(|| world.genesis.hash()),
@@ -343,22 +366,6 @@ impl Run {
             heights: self.samples.heights(),
             faults: self.bands.iter().map(|(_, band)| band.clone()).collect(),
         }
-    }
-}
-
-/// Tells whether all honest nodes agree, are above a height and know of nothing better.
-fn has_converged(facts: &Facts, height: u64) -> bool {
-    let mut honest = facts.nodes.iter().filter(|node| node.honest);
-    let Some(first) = honest.clone().find(|node| node.up) else { return true };
-    let mining = facts.nodes.iter().any(|node| node.honest && node.produced > 0);
-    let grown = first.height >= height + 2 || !mining;
-    grown && honest.all(|node| node.up && node.hash == first.hash && !node.syncing)
-}
-
-fn block_time(scenario: &Scenario) -> u64 {
-    match scenario.spec.kette.as_ref().map(|kette| &kette.engine) {
-        Some(kette_types::EngineSpec::Pow(pow)) => pow.block_time,
-        None => 12,
     }
 }
 

@@ -19,8 +19,10 @@ pub struct RunReport {
     pub virtual_seconds: f64,
     /// Invariants that did not hold.
     pub violations: Vec<Violation>,
-    /// Checks of the file.
+    /// Checks of the file, and whether every step happened.
     pub checks: Vec<Verdict>,
+    /// What did not happen and need not: optional steps, nodes that started only with the heal.
+    pub notes: Vec<String>,
     /// Whether there is no violation and all checks hold.
     pub ok: bool,
     /// Whether the run came to its end; checks of the file are judged only then.

@@ -112,4 +112,7 @@ pub struct Verdict {
     pub ok: bool,
     /// What was seen: measured value, node, time.
     pub seen: String,
+    /// The nodes to look at, if it does not hold and is about some of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }

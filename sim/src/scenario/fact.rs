@@ -49,3 +49,15 @@ pub struct NodeFacts {
     /// Bans it pronounced.
     pub bans: u64,
 }
+
+impl Facts {
+    /// Tells whether all honest nodes agree, are two blocks above a height (if anybody mines) and know of nothing
+    /// better.
+    pub fn has_converged(&self, height: u64) -> bool {
+        let mut honest = self.nodes.iter().filter(|node| node.honest);
+        let Some(first) = honest.clone().find(|node| node.up) else { return true };
+        let mining = self.nodes.iter().any(|node| node.honest && node.produced > 0);
+        let grown = first.height >= height + 2 || !mining;
+        grown && honest.all(|node| node.up && node.hash == first.hash && !node.syncing)
+    }
+}

@@ -31,10 +31,24 @@ impl std::fmt::Debug for Measured<'_> {
 #[derive(Clone, Debug)]
 struct Watched {
     check: Check,
-    /// How it ended, once it cannot change any more: whether it holds, and what was seen.
-    settled: Option<(bool, String)>,
+    /// How it ended, once it cannot change any more.
+    settled: Option<Seen>,
     /// Deepest reorganization of an honest node so far, and whose.
     deepest: (u64, String),
+}
+
+/// Whether something holds, what was seen, and the nodes to look at if it does not.
+#[derive(Clone, Debug)]
+struct Seen {
+    ok: bool,
+    what: String,
+    nodes: Vec<String>,
+}
+
+impl Seen {
+    const fn new(ok: bool, what: String) -> Self {
+        Self { ok, what, nodes: Vec::new() }
+    }
 }
 
 impl Checks {
@@ -59,8 +73,9 @@ impl Checks {
     /// Tells how every check ended, in the order of the file. The network is as it was last observed.
     pub fn finish(&self, facts: &Facts, measured: &Measured<'_>) -> Vec<Verdict> {
         let verdict = |watched: &Watched| {
-            let (ok, seen) = watched.finish(facts, measured);
-            Verdict { check: words(&watched.check), ok, seen }
+            let Seen { ok, what, nodes } = watched.finish(facts, measured);
+            let nodes = if ok { Vec::new() } else { nodes };
+            Verdict { check: words(&watched.check), ok, seen: what, nodes }
         };
         self.0.iter().map(verdict).collect()
     }
@@ -101,61 +116,56 @@ impl Watched {
         };
     }
 
-    fn finish(&self, facts: &Facts, measured: &Measured<'_>) -> (bool, String) {
+    fn finish(&self, facts: &Facts, measured: &Measured<'_>) -> Seen {
         if let Some(settled) = &self.settled {
             return settled.clone();
         }
         match &self.check {
-            Check::Agreement(Agreement { after: None, .. }) => outcome(agree(facts)),
+            Check::Agreement(Agreement { after: None, .. }) => agree(facts),
             Check::Agreement(_) => match agree(facts) {
                 // It would have been observed, had its time begun.
-                Ok(_) => (false, "not all faults ended".to_owned()),
-                Err(seen) => (false, format!("at the end {seen}")),
+                Seen { ok: true, .. } => Seen::new(false, "not all faults ended".to_owned()),
+                seen => Seen { what: format!("at the end {}", seen.what), ..seen },
             },
-            Check::Height(it) => outcome(all(facts, "height", it.min, |n| n.height)),
-            Check::Connected(it) => {
-                outcome(all(facts, "peers", it.min_peers as u64, |n| n.peers as u64))
-            }
+            Check::Height(it) => all(facts, "height", it.min, |n| n.height),
+            Check::Connected(it) => all(facts, "peers", it.min_peers as u64, |n| n.peers as u64),
             Check::Reorg(Reorg { max_depth, min_depth }) => {
                 let (depth, name) = &self.deepest;
                 let ok = max_depth.is_none_or(|max| *depth <= max)
                     && min_depth.is_none_or(|min| *depth >= min);
-                let whose = if name.is_empty() { String::new() } else { format!(", at {name}") };
-                (ok, format!("deepest {depth}{whose}"))
+                let (whose, nodes) = match name.as_str() {
+                    "" => (String::new(), Vec::new()),
+                    name => (format!(", at {name}"), vec![name.to_owned()]),
+                };
+                Seen { ok, what: format!("deepest {depth}{whose}"), nodes }
             }
             Check::StaleRate(it) => {
                 let rate = measured.stale_rate;
-                (rate <= it.max, format!("{:.2} %", rate * 100.0))
+                Seen::new(rate <= it.max, format!("{:.2} %", rate * 100.0))
             }
             Check::Propagation(it) => match (measured.reach)(it.percent) {
-                Some(time) => (time <= it.max, format!("{:.1} ms", time.as_secs_f64() * 1_000.0)),
-                None => (false, "no block was seen".to_owned()),
+                Some(time) => {
+                    Seen::new(time <= it.max, format!("{:.1} ms", time.as_secs_f64() * 1_000.0))
+                }
+                None => Seen::new(false, "no block was seen".to_owned()),
             },
         }
     }
 }
 
 /// Settles what must hold at some moment within a time: it held, or the time is over.
-fn by(
-    facts: &Facts,
-    since: Duration,
-    within: Option<Duration>,
-    seen: Result<String, String>,
-) -> Option<(bool, String)> {
+fn by(facts: &Facts, since: Duration, within: Option<Duration>, seen: Seen) -> Option<Seen> {
     let took = facts.at.saturating_sub(since);
     let seconds = took.as_secs_f64();
     let late = within.is_some_and(|within| took > within);
-    match seen {
-        Ok(seen) if !late => Some((true, format!("{seen}, after {seconds:.1} s"))),
-        Ok(seen) => Some((false, format!("{seen}, but only after {seconds:.1} s"))),
-        Err(seen) => late.then(|| (false, format!("after {seconds:.1} s {seen}"))),
-    }
-}
-
-fn outcome(seen: Result<String, String>) -> (bool, String) {
-    match seen {
-        Ok(seen) => (true, seen),
-        Err(seen) => (false, seen),
+    let Seen { ok, what, nodes } = seen;
+    match ok {
+        true if !late => Some(Seen { ok, what: format!("{what}, after {seconds:.1} s"), nodes }),
+        true => {
+            let what = format!("{what}, but only after {seconds:.1} s");
+            Some(Seen { ok: false, what, nodes })
+        }
+        false => late.then(|| Seen { ok, what: format!("after {seconds:.1} s {what}"), nodes }),
     }
 }
 
@@ -163,31 +173,35 @@ fn running(facts: &Facts) -> impl Iterator<Item = &NodeFacts> {
     facts.nodes.iter().filter(|node| node.up && node.honest)
 }
 
-const NOBODY: &str = "no honest node runs";
+fn nobody() -> Seen {
+    Seen::new(false, "no honest node runs".to_owned())
+}
 
 /// Tells whether all running honest nodes have one head, and what it is; otherwise names two that differ.
-fn agree(facts: &Facts) -> Result<String, String> {
+fn agree(facts: &Facts) -> Seen {
     let mut nodes = running(facts);
-    let first = nodes.next().ok_or(NOBODY)?;
+    let Some(first) = nodes.next() else { return nobody() };
     match nodes.find(|node| node.hash != first.hash) {
-        None => Ok(format!("one head at height {}", first.height)),
-        Some(other) => Err(format!(
-            "{} has {} at height {}, {} has {} at height {}",
-            first.name, first.hash, first.height, other.name, other.hash, other.height
-        )),
+        None => Seen::new(true, format!("one head at height {}", first.height)),
+        Some(other) => Seen {
+            ok: false,
+            what: format!(
+                "{} has {} at height {}, {} has {} at height {}",
+                first.name, first.hash, first.height, other.name, other.hash, other.height
+            ),
+            nodes: vec![first.name.clone(), other.name.clone()],
+        },
     }
 }
 
-/// Tells whether all running honest nodes have at least so much of something; otherwise names the one with least.
-fn all(
-    facts: &Facts,
-    what: &str,
-    wanted: u64,
-    value: impl Fn(&NodeFacts) -> u64,
-) -> Result<String, String> {
-    let least = running(facts).min_by_key(|node| value(node)).ok_or(NOBODY)?;
-    let seen = format!("{} has the least {what}: {}", least.name, value(least));
-    if value(least) >= wanted { Ok(seen) } else { Err(seen) }
+/// Tells whether all running honest nodes have at least so much of something, and names the one with least.
+fn all(facts: &Facts, what: &str, wanted: u64, value: impl Fn(&NodeFacts) -> u64) -> Seen {
+    let Some(least) = running(facts).min_by_key(|node| value(node)) else { return nobody() };
+    Seen {
+        ok: value(least) >= wanted,
+        what: format!("{} has the least {what}: {}", least.name, value(least)),
+        nodes: vec![least.name.clone()],
+    }
 }
 
 /// A check as one would say it.

@@ -8,6 +8,8 @@ pub mod fact;
 pub mod file;
 mod hint;
 mod judge;
+pub(crate) mod limits;
+mod missed;
 mod parse;
 pub mod plan;
 pub mod region;
@@ -26,6 +28,7 @@ pub use file::{
     Group, Link, Misbehaviour, Network, NetworkFile, Profile, Role, Shape, Topology, Workload,
 };
 pub use hint::nearest;
+pub use missed::Missed;
 pub use parse::{ParseError, SCHEMA};
 pub use plan::{Plan, PlannedNode};
 pub use step::{Action, At, Step};

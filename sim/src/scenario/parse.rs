@@ -63,11 +63,13 @@ impl NetworkFile {
 /// Defines [`RawStep`] and both ways between it and [`Step`], so that an action stands in one list.
 macro_rules! actions {
     ($($key:ident $variant:ident $type:ty),* $(,)?) => {
-        /// A step as it stands in a file: `at`, and exactly one of the others.
+        /// A step as it stands in a file: `at`, exactly one action, and whether it is `optional`.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct RawStep {
             at: String,
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            optional: bool,
             $(#[serde(default, skip_serializing_if = "Option::is_none")] $key: Option<$type>,)*
         }
 
@@ -90,7 +92,7 @@ macro_rules! actions {
                 let mut actions: Vec<Action> = Vec::new();
                 $(actions.extend(raw.$key.map(Action::$variant));)*
                 match (actions.pop(), actions.last()) {
-                    (Some(action), None) => Ok(Self { at, action }),
+                    (Some(action), None) => Ok(Self { at, action, optional: raw.optional }),
                     (Some(one), Some(other)) => Err(format!(
                         "a step does one thing, this one has `{}` and `{}`: make two [[step]] of it",
                         other.key(),
@@ -106,7 +108,8 @@ macro_rules! actions {
 
         impl From<Step> for RawStep {
             fn from(step: Step) -> Self {
-                let mut raw = Self { at: step.at.to_string(), ..Self::default() };
+                let mut raw =
+                    Self { at: step.at.to_string(), optional: step.optional, ..Self::default() };
                 match step.action {
                     $(Action::$variant(action) => raw.$key = Some(action),)*
                 }

@@ -1,8 +1,14 @@
 //! What a network file must obey beyond its types. Each objection names the place and says what to do.
 
 use super::{
-    Action, At, Check, Group, Link, Misbehaviour, NetworkFile, Plan, Shape, Step, hint, plan,
-    region, select, step::Frames, units,
+    Action, At, Check, Group, Link, Misbehaviour, NetworkFile, Plan, Shape, Step, hint,
+    limits::{
+        FSYNC_MAX, LATENCY_MAX, LINK_LATENCY_MAX, bandwidth, clock, cost, drift, hash_rate,
+        longest, loss, positive, probability, slowness, transfers,
+    },
+    plan, region, select,
+    step::{Frames, Slow},
+    units,
 };
 use std::time::Duration;
 
@@ -10,8 +16,6 @@ use std::time::Duration;
 const STEPS_MAX: usize = 10_000;
 /// Shortest turn of a flapping partition and shortest mean of a churn.
 const TURN_MIN: Duration = Duration::from_millis(10);
-/// Most hashes per second of one node: more than all of Bitcoin's miners in 2025 would not fit TOML's integers.
-const RATE_MAX: u64 = 1_000_000_000_000;
 /// How many funded accounts a development chain has.
 const SENDERS_MAX: u32 = 10;
 
@@ -23,9 +27,9 @@ pub(super) fn check(file: &NetworkFile) -> Result<(), String> {
     }
     let network = &file.network;
     positive("[network]: duration", Some(network.duration))?;
-    hash_rate("[network]", Some(network.mine_rate))?;
+    hash_rate("[network]: mine_rate", Some(network.mine_rate))?;
     shape(&file.shape).map_err(|error| format!("[shape]: {error}"))?;
-    not_negative("[workload]: rate", file.workload.rate)?;
+    transfers("[workload]: rate", file.workload.rate)?;
     if let Some(senders) = file.workload.senders.filter(|n| !(1..=SENDERS_MAX).contains(n)) {
         return Err(format!("[workload]: senders = {senders}: 1 to {SENDERS_MAX} accounts"));
     }
@@ -51,8 +55,17 @@ pub(super) fn check(file: &NetworkFile) -> Result<(), String> {
 }
 
 fn shape(shape: &Shape) -> Result<(), String> {
-    probability("loss", shape.loss)?;
-    not_negative("cpu", shape.cpu.unwrap_or(1.0))
+    longest("latency", shape.latency, LATENCY_MAX)?;
+    longest("jitter", shape.jitter, LATENCY_MAX)?;
+    loss(shape.loss)?;
+    bandwidth(shape.bandwidth)?;
+    longest("fsync", shape.fsync, FSYNC_MAX)?;
+    cost("cpu", cpu(shape))
+}
+
+/// Returns the factor on the cost of everything.
+fn cpu(shape: &Shape) -> f64 {
+    shape.cpu.unwrap_or(1.0)
 }
 
 fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
@@ -60,11 +73,18 @@ fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
         return Err("tier = 0: tiers count from 1".to_owned());
     }
     hash_rate("mine_rate", group.mine_rate)?;
-    factor("slow", group.slow.unwrap_or(1.0))?;
+    slowness("slow", group.slow.unwrap_or(1.0), cpu(&file.shape))?;
+    clock("clock_offset_ms", group.clock_offset_ms)?;
+    drift("clock_drift_ppm", group.clock_drift_ppm)?;
+    let duration = file.network.duration;
+    if group.start_at.is_some_and(|at| at > duration) {
+        return Err(format!("start_at: after the end of the run{}", raise(duration)));
+    }
     let nodes = group.count.unwrap_or(group.names.len());
     if group.regions.len() > nodes {
         let regions = group.regions.len();
-        return Err(format!("{regions} regions for {nodes} nodes: give one for all, or one each"));
+        let nodes = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
+        return Err(format!("{regions} regions for {nodes}: give one for all, or one each"));
     }
     let alone = group.regions.len() == 1;
     for name in &group.regions {
@@ -91,7 +111,10 @@ fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
 fn link(plan: &Plan, link: &Link) -> Result<(), String> {
     select::select(plan, &link.from).map_err(|error| format!("from: {error}"))?;
     select::select(plan, &link.to).map_err(|error| format!("to: {error}"))?;
-    probability("loss", link.loss)
+    longest("latency", link.latency, LINK_LATENCY_MAX)?;
+    longest("jitter", link.jitter, LINK_LATENCY_MAX)?;
+    loss(link.loss)?;
+    bandwidth(link.bandwidth)
 }
 
 fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
@@ -99,12 +122,9 @@ fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
     if let At::Time(at) = step.at
         && at > duration
     {
-        return Err(format!(
-            "begins after the end of the run: raise [network] duration, which is {}",
-            units::format_duration(duration)
-        ));
+        return Err(format!("begins after the end of the run{}", raise(duration)));
     }
-    positive("for", super::timeline::lasts(&step.action))?;
+    positive("for", step.action.span().flatten())?;
     let nodes = |patterns: &[String]| select::select(plan, patterns).map(drop);
     match &step.action {
         Action::Partition(it) => {
@@ -130,7 +150,7 @@ fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
         Action::Crash(it) => nodes(&it.nodes),
         Action::Stop(it) | Action::Wipe(it) => nodes(&it.nodes),
         Action::Pause(it) => nodes(&it.nodes),
-        Action::Slow(it) => nodes(&it.nodes).and_then(|()| factor("factor", it.factor)),
+        Action::Slow(it) => slow(file, plan, it),
         Action::Churn(it) => {
             nodes(&it.nodes)?;
             if it.every < TURN_MIN || it.down < TURN_MIN {
@@ -141,13 +161,28 @@ fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
         Action::Clock(it) if it.jump_ms == 0 && it.drift_ppm == 0 => {
             Err("nothing changes: give jump_ms or drift_ppm".to_owned())
         }
-        Action::Clock(it) => nodes(&it.nodes),
+        Action::Clock(it) => {
+            nodes(&it.nodes)?;
+            clock("jump_ms", it.jump_ms)?;
+            drift("drift_ppm", it.drift_ppm)
+        }
         Action::Disk(it) => nodes(&it.nodes),
         Action::Link(it) => link(plan, &it.link),
         Action::Frames(it) => nodes(&it.nodes).and_then(|()| frames(it)),
         Action::Mine(it) => nodes(&it.nodes).and_then(|()| hash_rate("rate", it.rate)),
-        Action::Load(it) => not_negative("rate", it.rate),
+        Action::Load(it) => transfers("rate", it.rate),
     }
+}
+
+fn slow(file: &NetworkFile, plan: &Plan, it: &Slow) -> Result<(), String> {
+    let nodes = select::select(plan, &it.nodes)?;
+    let own = nodes.into_iter().map(|node| plan.nodes[node].slow).fold(0.0, f64::max);
+    slowness("factor", it.factor, cpu(&file.shape) * own)
+}
+
+/// Ends an objection to what comes too late.
+fn raise(duration: Duration) -> String {
+    format!(": raise [network] duration, which is {}", units::format_duration(duration))
 }
 
 fn separate(plan: &Plan, groups: &[Vec<String>]) -> Result<(), String> {
@@ -196,42 +231,5 @@ fn demand(check: &Check) -> Result<(), String> {
             Err(format!("percent = {}: more than 0, at most 100", it.percent))
         }
         Check::Height(_) | Check::Connected(_) | Check::Propagation(_) => Ok(()),
-    }
-}
-
-fn positive(name: &str, value: Option<Duration>) -> Result<(), String> {
-    match value {
-        Some(Duration::ZERO) => Err(format!("{name} = \"0s\": must be longer")),
-        _ => Ok(()),
-    }
-}
-
-fn probability(name: &str, value: Option<f64>) -> Result<(), String> {
-    match value {
-        Some(value) if !(0.0..=1.0).contains(&value) => {
-            Err(format!("{name} = {value}: a share is 0 to 1; 0.01 is one percent"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn not_negative(name: &str, value: f64) -> Result<(), String> {
-    match value.is_finite() && value >= 0.0 {
-        true => Ok(()),
-        false => Err(format!("{name} = {value}: must be 0 or more")),
-    }
-}
-
-fn factor(name: &str, value: f64) -> Result<(), String> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(()),
-        false => Err(format!("{name} = {value}: must be more than 0; 2 is half as fast")),
-    }
-}
-
-fn hash_rate(name: &str, value: Option<u64>) -> Result<(), String> {
-    match value.filter(|value| *value > RATE_MAX) {
-        Some(value) => Err(format!("{name} = {value}: at most {RATE_MAX} hashes per second")),
-        None => Ok(()),
     }
 }

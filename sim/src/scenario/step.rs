@@ -1,6 +1,9 @@
 //! Steps: what happens, when.
 
-use super::{Link, units};
+use super::{
+    Link,
+    units::{self, duration_option as lasts},
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -12,6 +15,15 @@ pub struct Step {
     pub at: At,
     /// What happens.
     pub action: Action,
+    /// It need not happen; otherwise a run that ends before it has failed.
+    pub optional: bool,
+}
+
+impl Step {
+    /// Returns a step that must happen.
+    pub const fn new(at: At, action: Action) -> Self {
+        Self { at, action, optional: false }
+    }
 }
 
 /// When a step begins: `"30s"` after the start, or `"height:20"`, when some honest node's head has that number.
@@ -101,26 +113,45 @@ impl Action {
         )
     }
 
-    /// Returns how long it lasts, if the file says so.
+    /// Returns how long it lasts, or until those that it takes away return, if the file says so.
     pub fn lasts(&self) -> Option<Duration> {
         self.clone().lasts_mut().copied()
     }
 
-    /// Returns how long it lasts, if the file says so.
+    /// Returns the same, to change it.
     pub fn lasts_mut(&mut self) -> Option<&mut Duration> {
         match self {
-            Self::Partition(a) => a.lasts.as_mut(),
-            Self::Cut(a) => a.lasts.as_mut(),
-            Self::Pause(a) => a.lasts.as_mut(),
-            Self::Slow(a) => a.lasts.as_mut(),
-            Self::Churn(a) => a.lasts.as_mut(),
-            Self::Disk(a) => a.lasts.as_mut(),
-            Self::Link(a) => a.lasts.as_mut(),
-            Self::Frames(a) => a.lasts.as_mut(),
-            Self::Load(a) => a.lasts.as_mut(),
             Self::Crash(a) => a.restart_after.as_mut(),
             Self::Stop(a) | Self::Wipe(a) => a.restart_after.as_mut(),
-            _ => None,
+            other => other.span_mut()?.as_mut(),
+        }
+    }
+
+    /// Returns the `for` of an action that goes on until something ends it: `None` for what happens at once,
+    /// `Some(None)` for what only a `heal` or the end of the run ends.
+    pub(super) fn span(&self) -> Option<Option<Duration>> {
+        self.clone().span_mut().copied()
+    }
+
+    const fn span_mut(&mut self) -> Option<&mut Option<Duration>> {
+        match self {
+            Self::Partition(a) => Some(&mut a.lasts),
+            Self::Cut(a) => Some(&mut a.lasts),
+            Self::Pause(a) => Some(&mut a.lasts),
+            Self::Slow(a) => Some(&mut a.lasts),
+            Self::Churn(a) => Some(&mut a.lasts),
+            Self::Disk(a) => Some(&mut a.lasts),
+            Self::Link(a) => Some(&mut a.lasts),
+            Self::Frames(a) => Some(&mut a.lasts),
+            Self::Load(a) => Some(&mut a.lasts),
+            Self::Heal(_)
+            | Self::Reset(_)
+            | Self::Crash(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::Wipe(_)
+            | Self::Clock(_)
+            | Self::Mine(_) => None,
         }
     }
 }
@@ -139,12 +170,7 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_way: bool,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
     /// Flapping: cut and healed by turns, each for this long.
     #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
@@ -177,12 +203,7 @@ pub struct Cut {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_way: bool,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -242,12 +263,7 @@ pub struct Span {
     /// Which nodes.
     pub nodes: Vec<String>,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -260,12 +276,7 @@ pub struct Slow {
     /// How many times slower.
     pub factor: f64,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -282,12 +293,7 @@ pub struct Churn {
     #[serde(with = "units::duration")]
     pub down: Duration,
     /// How long it goes on; until the end of the safety phase if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -314,12 +320,7 @@ pub struct Disk {
     /// What is wrong.
     pub fault: DiskFault,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -345,12 +346,7 @@ pub struct LinkChange {
     #[serde(rename = "set")]
     pub link: Link,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -373,12 +369,7 @@ pub struct Frames {
     #[serde(default)]
     pub corrupt: f64,
     /// How long; until `heal` if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }
 
@@ -407,11 +398,6 @@ pub struct Load {
     /// Transfers per second, in addition to the workload's.
     pub rate: f64,
     /// How long; until the end of the safety phase if absent.
-    #[serde(
-        default,
-        rename = "for",
-        with = "units::duration_option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "for", with = "lasts", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Duration>,
 }

@@ -45,6 +45,8 @@ pub struct Timeline {
     /// Steps with an end to come, and whether they are in effect (a flapping partition is so by turns).
     running: BTreeMap<usize, bool>,
     last_fault: Duration,
+    /// Steps that had not begun when it ended.
+    missed: Vec<usize>,
 }
 
 /// A churn's own randomness and nodes.
@@ -95,6 +97,7 @@ impl Timeline {
             heights: Vec::new(),
             running: BTreeMap::new(),
             last_fault: Duration::ZERO,
+            missed: Vec::new(),
         };
         for (index, step) in file.step.iter().enumerate() {
             match step.at {
@@ -146,9 +149,19 @@ impl Timeline {
             self.last_fault = at;
         }
         self.end_running(at, |_| true, &mut orders);
-        self.agenda.clear();
-        self.heights.clear();
+        let waiting = self.heights.drain(..).map(|(_, step)| step);
+        let late = std::mem::take(&mut self.agenda).into_values().filter_map(|item| match item {
+            Item::Begin(step) => Some(step),
+            _ => None,
+        });
+        self.missed.extend(waiting.chain(late));
+        self.missed.sort_unstable();
         orders
+    }
+
+    /// Returns the places of the steps that had not begun when it was [`Self::end`]ed, in the order of the file.
+    pub fn missed(&self) -> &[usize] {
+        &self.missed
     }
 
     /// Returns when the last fault ended, once all have: none is to come, none goes on, and nobody that is to return
@@ -205,9 +218,9 @@ impl Timeline {
                 self.running.keys().copied().filter(|s| is_fault(&self.steps[*s].action)).collect();
             self.end_running(at, |running| faults.contains(&running), orders);
         }
-        if is_span(&action) {
+        if let Some(lasts) = action.span() {
             self.running.insert(step, true);
-            if let Some(lasts) = lasts(&action) {
+            if let Some(lasts) = lasts {
                 self.plan_at(at.saturating_add(lasts), Item::End(step));
             }
         }
@@ -343,36 +356,4 @@ fn is_up(facts: &Facts, node: usize) -> bool {
 /// Tells whether an action disturbs the network, so that it must settle again afterwards.
 const fn is_fault(action: &Action) -> bool {
     !matches!(action, Action::Mine(_) | Action::Load(_))
-}
-
-/// Tells whether an action goes on until something ends it.
-const fn is_span(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Partition(_)
-            | Action::Cut(_)
-            | Action::Pause(_)
-            | Action::Slow(_)
-            | Action::Churn(_)
-            | Action::Disk(_)
-            | Action::Link(_)
-            | Action::Frames(_)
-            | Action::Load(_)
-    )
-}
-
-/// Returns an action's `for`.
-pub(super) const fn lasts(action: &Action) -> Option<Duration> {
-    match action {
-        Action::Partition(it) => it.lasts,
-        Action::Cut(it) => it.lasts,
-        Action::Pause(it) => it.lasts,
-        Action::Slow(it) => it.lasts,
-        Action::Churn(it) => it.lasts,
-        Action::Disk(it) => it.lasts,
-        Action::Link(it) => it.lasts,
-        Action::Frames(it) => it.lasts,
-        Action::Load(it) => it.lasts,
-        _ => None,
-    }
 }

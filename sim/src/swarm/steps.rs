@@ -160,18 +160,15 @@ impl<'a> Drawing<'a> {
             Kind::Heal => {
                 let Some(lasts) = self.interruption(most) else { return Vec::new() };
                 let Some(partition) = self.partition(None, None) else { return Vec::new() };
-                let heal = Step { at: At::Time(at + lasts), action: Action::Heal(Heal {}) };
-                vec![Step { at: At::Time(at), action: partition }, heal]
+                let heal = Step::new(At::Time(at + lasts), Action::Heal(Heal {}));
+                vec![Step::new(At::Time(at), partition), heal]
             }
             Kind::Away => {
                 let Some(lasts) = self.interruption(most) else { return Vec::new() };
                 let nodes = self.some();
                 let stop = Action::Stop(Stop { nodes: nodes.clone(), restart_after: None });
                 let start = Action::Start(Nodes { nodes });
-                vec![
-                    Step { at: At::Time(at), action: stop },
-                    Step { at: At::Time(at + lasts), action: start },
-                ]
+                vec![Step::new(At::Time(at), stop), Step::new(At::Time(at + lasts), start)]
             }
             kind => {
                 let Some(action) = self.action(kind, most) else { return Vec::new() };
@@ -180,7 +177,8 @@ impl<'a> Drawing<'a> {
                     true => At::Height(self.dice.number(1..=(blocks / 2).max(1))),
                     false => At::Time(at),
                 };
-                vec![Step { at, action }]
+                // A chain that grows slowly is no failure.
+                vec![Step { at, action, optional: matches!(at, At::Height(_)) }]
             }
         }
     }

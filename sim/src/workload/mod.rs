@@ -7,22 +7,40 @@
 mod tests;
 
 use crate::{
-    Moment, World,
+    Moment, World, engine,
     rng::{ChaCha8Rng, Purpose, exponential, happens, stream, unit},
-    scenario,
+    scenario::{self, limits::TRANSFERS_MAX},
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxLegacy};
 use alloy_primitives::{Signature, TxKind, b256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use kette_node::Ticket;
-use kette_types::{Address, B256, ChainSpec, EngineSpec, Recovered, Transaction, U256};
+use kette_types::{Address, B256, ChainSpec, Recovered, Transaction, U256};
 use rand::RngExt;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
+
+/// What users see of a network, virtual or real.
+pub trait Desk {
+    /// Returns the time since the start.
+    fn now(&self) -> Moment;
+    /// Returns the hosts that users can talk to.
+    fn hosts(&self) -> Vec<usize>;
+    /// Hands a transaction to a host; it answers under the number that is returned.
+    fn submit(&mut self, host: usize, transaction: Recovered<Transaction>) -> Ticket;
+    /// Returns which questions were answered since the last call, and whether the transaction was taken. One that was
+    /// known already was taken.
+    fn take_answers(&mut self) -> Vec<(Ticket, bool)>;
+    /// Returns the nonces that the heaviest chain expects of these accounts; `None` for one that could not be read,
+    /// and for all if nobody answers.
+    fn nonces(&self, accounts: &[Address]) -> Option<Vec<Option<u64>>>;
+    /// Hears why nobody can send.
+    fn object(&mut self, what: String);
+}
 
 /// A transaction that a user handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +113,6 @@ const OPEN_MAX: u64 = 800;
 const KEPT: u64 = 500;
 /// Transactions remembered in all; users fall silent then.
 const SENT_MAX: usize = 2_000_000;
-/// Highest rate, transfers per second: more is beyond any block.
-const RATE_MAX: f64 = 10_000.0;
 /// Rates below are none: one transfer in more than eleven days.
 const RATE_MIN: f64 = 1e-6;
 /// Share of transfers in the format before EIP-2718.
@@ -117,10 +133,7 @@ impl Workload {
              \"test test test test test test test test test test test junk\")"
                 .to_owned()
         });
-        let block_time = match spec.kette.as_ref().map(|kette| &kette.engine) {
-            Some(EngineSpec::Pow(pow)) => Duration::from_secs(pow.block_time),
-            None => Duration::ZERO,
-        };
+        let block_time = engine::block_time(spec);
         let mut workload = Self {
             rate: file.rate,
             loads: BTreeMap::new(),
@@ -142,7 +155,7 @@ impl Workload {
     ///
     /// # Errors
     /// If the rate is no number, or negative.
-    pub(crate) fn add_load(&mut self, now: Moment, step: usize, rate: f64) -> Result<(), String> {
+    pub fn add_load(&mut self, now: Moment, step: usize, rate: f64) -> Result<(), String> {
         if !rate.is_finite() || rate < 0.0 {
             return Err(format!("load: rate = {rate} is not a number of 0 or more"));
         }
@@ -152,14 +165,14 @@ impl Workload {
     }
 
     /// Ends what a step added.
-    pub(crate) fn end_load(&mut self, now: Moment, step: usize) {
+    pub fn end_load(&mut self, now: Moment, step: usize) {
         if self.loads.remove(&step).is_some() {
             self.draw_next(now);
         }
     }
 
     /// Sends nothing new from now on; what got lost is still handed in again.
-    pub(crate) fn retire(&mut self, now: Moment) {
+    pub fn retire(&mut self, now: Moment) {
         self.rate = 0.0;
         self.loads.clear();
         self.draw_next(now);
@@ -173,12 +186,12 @@ impl Workload {
     }
 
     /// Does what is due.
-    pub fn act(&mut self, world: &mut World) {
+    pub fn act(&mut self, world: &mut impl Desk) {
         let now = world.now();
         if self.transfer_at.is_some_and(|at| at <= now)
             && let Some(trouble) = self.trouble.take()
         {
-            world.object("scenario", trouble);
+            world.object(trouble);
         }
         while let Some(at) = self.transfer_at.filter(|at| *at <= now) {
             self.transfer(world);
@@ -196,10 +209,15 @@ impl Workload {
         self.sent.iter()
     }
 
+    /// Returns the accounts that send.
+    pub fn accounts(&self) -> impl Iterator<Item = Address> {
+        self.users.iter().map(|user| user.address)
+    }
+
     /// Draws when the next transfer is due: independent users, so a Poisson process. It has no memory, so that it may
     /// be drawn again whenever the rate changes.
     fn draw_next(&mut self, from: Moment) {
-        let rate = (self.rate + self.loads.values().sum::<f64>()).min(RATE_MAX);
+        let rate = (self.rate + self.loads.values().sum::<f64>()).min(TRANSFERS_MAX);
         self.transfer_at = (rate >= RATE_MIN).then(|| {
             let mean = Duration::from_secs_f64(1.0 / rate);
             from + exponential(&mut self.rng, mean).max(Duration::from_micros(1))
@@ -207,8 +225,8 @@ impl Workload {
     }
 
     /// Makes a transfer, if some user has room and some host takes it.
-    fn transfer(&mut self, world: &mut World) {
-        let hosts = hosts(world);
+    fn transfer(&mut self, world: &mut impl Desk) {
+        let hosts = world.hosts();
         if hosts.is_empty() || self.users.is_empty() || self.sent.len() >= SENT_MAX {
             return;
         }
@@ -242,13 +260,19 @@ impl Workload {
         self.users[if place < from { place } else { place + 1 }].address
     }
 
-    fn ask(&mut self, world: &mut World, host: usize, what: Recovered<Transaction>, sent: usize) {
+    fn ask(
+        &mut self,
+        world: &mut impl Desk,
+        host: usize,
+        what: Recovered<Transaction>,
+        sent: usize,
+    ) {
         let ticket = world.submit(host, what);
         self.asked.insert(ticket, sent);
     }
 
     /// Hears what hosts answered.
-    fn hear(&mut self, world: &mut World) {
+    fn hear(&mut self, world: &mut impl Desk) {
         for (ticket, taken) in world.take_answers() {
             if let Some(sent) = self.asked.remove(&ticket) {
                 let known = &mut self.sent[sent].taken;
@@ -258,19 +282,16 @@ impl Workload {
     }
 
     /// Looks at the heaviest chain that an honest host has, and hands in again what it lacks for too long.
-    fn look(&mut self, world: &mut World) {
-        let best = world.honest().filter_map(|host| host.node()).reduce(|best, node| {
-            if node.tree().head_weight() > best.tree().head_weight() { node } else { best }
-        });
-        let Some(best) = best else { return };
-        let state = best.tree().head_block().state.clone();
+    fn look(&mut self, world: &mut impl Desk) {
+        let accounts: Vec<Address> = self.accounts().collect();
+        let Some(nonces) = world.nonces(&accounts) else { return };
         let now = world.now();
-        let hosts = hosts(world);
+        let hosts = world.hosts();
         let mut again = Vec::new();
-        for user in &mut self.users {
+        for (user, nonce) in self.users.iter_mut().zip(nonces) {
             // A host that cannot read its state says nothing about the chain.
-            let Ok(account) = state.account(user.address) else { continue };
-            user.settled = account.map_or(0, |account| account.nonce);
+            let Some(nonce) = nonce else { continue };
+            user.settled = nonce;
             user.next = user.next.max(user.settled);
             again.extend(user.overdue(now, self.patience));
         }
@@ -372,9 +393,37 @@ impl User {
     }
 }
 
-/// Returns the hosts that users talk to.
-fn hosts(world: &World) -> Vec<usize> {
-    world.honest().filter(|host| !host.paused).map(|host| host.index).collect()
+impl Desk for World {
+    fn now(&self) -> Moment {
+        Self::now(self)
+    }
+
+    fn hosts(&self) -> Vec<usize> {
+        self.honest().filter(|host| !host.paused).map(|host| host.index).collect()
+    }
+
+    fn submit(&mut self, host: usize, transaction: Recovered<Transaction>) -> Ticket {
+        Self::submit(self, host, transaction)
+    }
+
+    fn take_answers(&mut self) -> Vec<(Ticket, bool)> {
+        Self::take_answers(self)
+    }
+
+    fn nonces(&self, accounts: &[Address]) -> Option<Vec<Option<u64>>> {
+        let best = self.honest().filter_map(|host| host.node()).reduce(|best, node| {
+            if node.tree().head_weight() > best.tree().head_weight() { node } else { best }
+        })?;
+        let state = best.tree().head_block().state.clone();
+        let nonce = |address: &Address| {
+            state.account(*address).ok().map(|account| account.map_or(0, |account| account.nonce))
+        };
+        Some(accounts.iter().map(nonce).collect())
+    }
+
+    fn object(&mut self, what: String) {
+        Self::object(self, "scenario", what);
+    }
 }
 
 /// Gas of a transfer (Yellow Paper, appendix G).

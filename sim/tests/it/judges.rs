@@ -123,7 +123,7 @@ fn a_found_failure_becomes_small_and_shows_itself_again() {
     let seed = 1;
     plant(Some(Bug::ReorgDropsTransactions));
     let options = RunOptions { seed, ..RunOptions::default() };
-    let small = minimize(&drawn(seed), &options, &mut |_| {}).unwrap();
+    let small = minimize(&drawn(seed), &options, &mut |_| true).unwrap();
     let again = run(&scenario(&small.file.to_toml().unwrap()), seed);
     plant(None);
     assert!(small.steps_after <= 10 && small.steps_after <= small.steps_before, "{small:?}");

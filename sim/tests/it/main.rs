@@ -7,3 +7,4 @@ mod literature;
 mod scenarios;
 mod support;
 mod swarm;
+mod unhappened;

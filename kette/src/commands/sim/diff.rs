@@ -3,8 +3,12 @@
 use super::{
     pool::{self, Difference},
     run::SCHEMA,
+    words,
 };
-use crate::commands::{exit::Exit, output};
+use crate::{
+    commands::{exit::Exit, output},
+    input::{self, Kind},
+};
 use alloy_primitives::B256;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -42,10 +46,10 @@ struct RecordedRun {
     config_hash: B256,
 }
 
-/// Two runs of one seed.
+/// Two runs: of one seed, or the only ones of their files.
 #[derive(Debug, Serialize)]
 struct Pair {
-    seed: u64,
+    seeds: [u64; 2],
     same: bool,
     same_config: bool,
     events: [u64; 2],
@@ -79,13 +83,17 @@ pub fn run(args: &DiffArgs, json: bool) -> anyhow::Result<()> {
     }
     match pairs.iter().filter(|pair| !pair.same).count() {
         0 => Ok(()),
-        count => Err(Exit::Failed(format!("{count} of {} runs differ", pairs.len())).into()),
+        count => {
+            let verb = if count == 1 { "differs" } else { "differ" };
+            let of = words::counted(pairs.len() as u64, "run");
+            Err(Exit::Failed(format!("{count} of {of} {verb}")).into())
+        }
     }
 }
 
 fn read(path: &Path) -> anyhow::Result<Recorded> {
     let name = || path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(name)?;
+    let text = input::text(path, Kind::Results)?;
     let read: Recorded = serde_json::from_str(&text)
         .with_context(|| format!("{} is no result of `kette sim run --json`", name()))?;
     if read.schema != SCHEMA || read.schema_version != 1 {
@@ -107,7 +115,7 @@ fn pairs(a: &Recorded, b: &Recorded) -> Vec<Pair> {
 impl Pair {
     fn new(a: &RecordedRun, b: &RecordedRun) -> Self {
         Self {
-            seed: a.seed,
+            seeds: [a.seed, b.seed],
             same: a.trace_hash == b.trace_hash,
             same_config: a.config_hash == b.config_hash,
             events: [a.events, b.events],
@@ -119,17 +127,28 @@ impl Pair {
     }
 
     fn words(&self) -> String {
-        let Self { seed, events: [a, b], .. } = self;
+        let Self { seeds: [seed, other], events: [a, b], .. } = self;
+        let seeds = match seed == other {
+            true => format!("seed {seed}"),
+            false => format!("seeds {seed} and {other}"),
+        };
         let config = if self.same_config { "" } else { " (another network or chain)" };
         match &self.difference {
-            None => format!("seed {seed}: the same, {a} events"),
+            None => format!("{seeds}: the same, {}", words::counted(*a, "event")),
             Some(difference) => {
                 let from = difference.same_until;
                 let to = difference.differs_by.unwrap_or(*a.max(b));
+                let show = |seed: &u64| {
+                    format!(
+                        "`kette sim replay ... --seed {seed} --from-event {from} --until-event {to}`"
+                    )
+                };
+                let with =
+                    if seed == other { String::new() } else { format!("\n  with {}", show(other)) };
                 format!(
-                    "seed {seed}: {}{config}; {a} and {b} events\n  \
-                     compare `kette sim replay ... --seed {seed} --from-event {from} --until-event {to}`",
-                    difference.words()
+                    "{seeds}: {}{config}; {a} and {b} events\n  compare {}{with}",
+                    difference.words(),
+                    show(seed)
                 )
             }
         }

@@ -1,15 +1,19 @@
 //! `kette sim minimize`: the smallest network file in which the same checker still objects.
 
 use super::{
+    interrupt, plant,
     progress::Progress,
     source::{Setting, Source},
     words,
 };
-use crate::{commands::output, presets};
+use crate::{
+    commands::{exit::Exit, output},
+    presets,
+};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kette_sim::{
-    minimize::{Minimized, minimize},
+    minimize::{MinimizeError, Minimized, minimize},
     run::RunOptions,
     scenario::NetworkFile,
 };
@@ -17,11 +21,16 @@ use serde_json::json;
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 /// Flags of `kette sim minimize`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  kette sim minimize swarm --seed 7 -o small.toml")]
+#[command(after_help = "\
+Example:
+  kette sim minimize swarm --seed 7 -o small.toml
+
+Ctrl-C stops: the smallest failing network so far is written, and the exit code is 130.")]
 pub struct MinimizeArgs {
     #[command(flatten)]
     setting: Setting,
@@ -59,10 +68,20 @@ pub fn run(args: &MinimizeArgs, json: bool) -> anyhow::Result<()> {
     }
     let mut progress = Progress::new(false);
     let options = RunOptions { seed, ..RunOptions::default() };
+    let stop = interrupt::flag()?;
     let small = minimize(&scenario, &options, &mut |now| {
-        let (trying, runs, steps, nodes) = (now.trying, now.runs, now.steps, now.nodes);
-        progress.draw(&format!("run {runs}: {trying}; so far {steps} steps, {nodes} nodes"));
-    })?;
+        let (trying, runs) = (now.trying, now.runs);
+        let (steps, nodes) = (counted(now.steps, "step"), counted(now.nodes, "node"));
+        progress.draw(&format!("run {runs}: {trying}; so far {steps}, {nodes}"));
+        !stop.load(Ordering::Relaxed)
+    });
+    let small = match small {
+        Err(MinimizeError::Stopped(seed)) => {
+            let what = format!("interrupted before seed {seed} failed: nothing is written");
+            return Err(Exit::Interrupted(what).into());
+        }
+        small => small?,
+    };
     let seconds = progress.seconds();
     drop(progress);
     let mut file = small.file.clone();
@@ -82,32 +101,52 @@ pub fn run(args: &MinimizeArgs, json: bool) -> anyhow::Result<()> {
             "steps": { "before": small.steps_before, "after": small.steps_after },
             "nodes": { "before": small.nodes_before, "after": small.nodes_after },
             "runs": small.runs,
+            "interrupted": small.stopped,
             "wall_seconds": seconds,
             "replay": command,
         });
-        return output::print(&value, true);
+        output::print(&value, true)?;
+        return judge(&small, &out);
     }
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "VIOLATION of {}: {}", violation.checker, violation.what)?;
     writeln!(
         stdout,
-        "steps {} -> {}, nodes {} -> {}, after {} runs in {}",
+        "steps {} -> {}, nodes {} -> {}, after {} in {}",
         small.steps_before,
         small.steps_after,
         small.nodes_before,
         small.nodes_after,
-        small.runs,
+        counted(small.runs, "run"),
         words::seconds(seconds),
     )?;
     writeln!(stdout, "file    {}", out.display())?;
     writeln!(stdout, "show it {command}")?;
-    Ok(())
+    drop(stdout);
+    judge(&small, &out)
+}
+
+/// A search that was stopped is not what was asked for, although it has a result.
+fn judge(small: &Minimized, out: &Path) -> anyhow::Result<()> {
+    match small.stopped {
+        true => {
+            let (runs, out) = (counted(small.runs, "run"), out.display());
+            let what =
+                format!("interrupted after {runs}: {out} has the smallest that failed so far");
+            Err(Exit::Interrupted(what).into())
+        }
+        false => Ok(()),
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    words::counted(number as u64, what)
 }
 
 fn replay(small: &Minimized, out: &Path) -> String {
     let file = words::shell(&out.display().to_string());
     let (seed, event) = (small.seed, small.violation.event);
-    format!("kette sim replay {file} --seed {seed} --until-event {event}")
+    format!("{}kette sim replay {file} --seed {seed} --until-event {event}", plant::prefix())
 }
 
 /// A chain file lies beside its network file: from another folder its name leads there in full.

@@ -46,7 +46,7 @@ pub fn run(args: Sim, json: bool) -> anyhow::Result<()> {
         Sim::Replay(args) => replay::run(&args, json),
         Sim::Minimize(args) => minimize::run(&args, json),
         Sim::Scenarios => source::list(json),
-        Sim::Show(args) => source::show(&args),
+        Sim::Show(args) => source::show(&args, json),
         Sim::Diff(args) => diff::run(&args, json),
     }
 }

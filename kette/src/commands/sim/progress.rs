@@ -71,9 +71,10 @@ impl Progress {
             _ => String::new(),
         };
         self.draw(&format!(
-            "{} {:5.1} %{seeds}  {rate} events/s  {violations} violations{left}",
+            "{} {:5.1} %{seeds}  {rate} events/s  {}{left}",
             bar(share),
             share * 100.0,
+            words::counted(violations, "violation"),
         ));
     }
 

@@ -1,7 +1,10 @@
 //! A real node's recording, replayed: did the same core do the same?
 
 use super::{progress::Progress, words};
-use crate::commands::{exit::Exit, output};
+use crate::{
+    commands::{exit::Exit, output},
+    input::{self, Kind},
+};
 use anyhow::Context as _;
 use kette_sim::recording::{ReplayReport, Tail, replay};
 use serde_json::{Value, json};
@@ -12,7 +15,7 @@ use std::{io::Write as _, path::Path};
 /// # Errors
 /// If the file cannot be read, holds nothing to replay, is damaged, or the core did something else.
 pub fn run(path: &Path, json: bool) -> anyhow::Result<()> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = input::bytes(path, Kind::Recording)?;
     let mut progress = Progress::new(false);
     let report = replay(&bytes, &mut |at| {
         let percent = at.bytes as f64 * 100.0 / bytes.len() as f64;

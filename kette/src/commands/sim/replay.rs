@@ -40,6 +40,21 @@ pub struct ReplayArgs {
     trace: bool,
 }
 
+impl ReplayArgs {
+    /// Names the flags that were given.
+    fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let own = [
+            ("--seed", self.seed.is_some()),
+            ("--until-event", self.until_event.is_some()),
+            ("--from-event", self.from_event.is_some()),
+            ("--trace", self.trace),
+        ];
+        own.into_iter()
+            .filter_map(|(name, given)| given.then_some(name))
+            .chain(self.setting.flags())
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   kette sim replay my.toml --seed 7 --until-event 123456        the last 200 lines, and all nodes
@@ -60,6 +75,11 @@ const SLICE: u64 = 5_000;
 pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
     let path = Path::new(&args.setting.source);
     if is_recording(path) {
+        let flags: Vec<&str> = args.flags().collect();
+        if !flags.is_empty() {
+            let (name, flags) = (path.display(), flags.join(", "));
+            bail!("{name} is a recording of a node, which is replayed as it is: leave out {flags}");
+        }
         return recording::run(path, json);
     }
     if let (Some(from), Some(until)) = (args.from_event, args.until_event)
@@ -106,6 +126,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
             "seed": seed,
             "config_hash": config_hash(&scenario),
             "event": event,
+            "ended": !replay.more,
             "at_seconds": at,
             "trace": lines,
             "nodes": nodes,
@@ -115,6 +136,14 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
     } else {
         let mut out = std::io::stdout().lock();
         writeln!(out, "\nseed {seed}, event {event}, {at:.6} s virtual")?;
+        let wanted = args.until_event.or(args.from_event).filter(|wanted| *wanted > event);
+        if let Some(wanted) = wanted.filter(|_| !replay.is_stopped()) {
+            writeln!(
+                out,
+                "the run has {}: it ends before {wanted}",
+                words::counted(event, "event")
+            )?;
+        }
         drop(out);
         state::print(&nodes)?;
         let mut out = std::io::stdout().lock();
@@ -127,7 +156,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
         _ if replay.is_stopped() => Err(Exit::Interrupted("interrupted".to_owned()).into()),
         0 if !json => Ok(writeln!(std::io::stdout(), "\nno violation up to here")?),
         0 => Ok(()),
-        count => Err(Exit::Unsafe(format!("{count} violations")).into()),
+        count => Err(Exit::Unsafe(words::counted(count as u64, "violation")).into()),
     }
 }
 

@@ -36,7 +36,8 @@ pub struct RunArgs {
     /// One seed.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Writes one line per event, with a column per node; to standard output without a file or with `-`.
+    /// Writes one line per event, with a column per node; to standard output without a file or with `-`. Of one
+    /// seed; with --twice of its first run.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     trace: Option<PathBuf>,
     /// Writes a report with plots as one HTML file.
@@ -76,8 +77,13 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
         (None, seed) => Seeds::one(seed.unwrap_or_else(|| source.default_seed())),
     };
     if args.trace.is_some() && seeds.count() > 1 {
-        bail!("--trace shows one run: give it one --seed");
+        let count = seeds.count();
+        bail!(
+            "--trace shows one run and not {count}: give it one --seed, and each run a file of its own"
+        );
     }
+    let outputs: Vec<&Path> = args.trace.iter().chain(&args.html).map(PathBuf::as_path).collect();
+    overwrites(&args.setting, &outputs)?;
     let to_stdout = args.trace.as_deref() == Some(Path::new("-"));
     if to_stdout && json {
         bail!("--trace and --json both want standard output: give --trace a file");
@@ -138,6 +144,19 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     judge(&tally, seeds.count(), interrupted)
 }
 
+/// Refuses to write over the network file, or two outputs into one file.
+fn overwrites(setting: &Setting, outputs: &[&Path]) -> anyhow::Result<()> {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let source = whole(Path::new(&setting.source));
+    if let Some(path) = outputs.iter().find(|path| whole(path) == source) {
+        bail!("{} is the network file: write to another one", path.display());
+    }
+    match outputs {
+        [a, b] if a == b => bail!("--trace and --html both write {}: name two files", a.display()),
+        _ => Ok(()),
+    }
+}
+
 fn trace_out(path: &Path) -> anyhow::Result<(TraceOut, Option<usize>)> {
     if path == Path::new("-") {
         let terminal = std::io::stdout().is_terminal();
@@ -151,9 +170,15 @@ fn trace_out(path: &Path) -> anyhow::Result<(TraceOut, Option<usize>)> {
 /// Turns what was seen into the exit code.
 fn judge(tally: &Tally, wanted: u64, interrupted: bool) -> anyhow::Result<()> {
     let done = tally.rows.iter().filter(|row| row.ended).count();
+    let differing = match tally.differing {
+        1 => "1 seed that does not repeat".to_owned(),
+        count => format!("{count} seeds that do not repeat"),
+    };
     let what = format!(
-        "{} violations, {} failed checks, {} seeds that do not repeat, in {done} of {wanted} runs",
-        tally.violations, tally.failed_checks, tally.differing
+        "{}, {}, {differing}, in {done} of {}",
+        words::counted(tally.violations, "violation"),
+        words::counted(tally.failed_checks, "failed check"),
+        words::counted(wanted, "run"),
     );
     if interrupted {
         return Err(Exit::Interrupted(format!("interrupted: {what}")).into());

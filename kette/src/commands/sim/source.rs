@@ -1,7 +1,11 @@
 //! Which network is simulated: a network file, an embedded one by name, or one drawn from each seed.
 
-use super::words;
-use crate::{commands::output, presets};
+use super::{plant, words};
+use crate::{
+    commands::output,
+    input::{self, Kind},
+    presets,
+};
 use alloy_primitives::{B256, keccak256};
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -60,6 +64,16 @@ impl Setting {
         self.hours.or(self.duration)
     }
 
+    /// Names the flags that were given.
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("--nodes", self.nodes.is_some()),
+            ("--hours", self.hours.is_some()),
+            ("--duration", self.duration.is_some()),
+        ];
+        all.into_iter().filter_map(|(name, given)| given.then_some(name))
+    }
+
     /// Returns these arguments as a command line has them.
     pub fn words(&self) -> String {
         let mut text = words::shell(&self.source);
@@ -74,12 +88,13 @@ impl Setting {
 
     /// Returns the command that shows a run up to an event.
     pub fn replay(&self, seed: u64, event: u64) -> String {
-        format!("kette sim replay {} --seed {seed} --until-event {event}", self.words())
+        let (plant, words) = (plant::prefix(), self.words());
+        format!("{plant}kette sim replay {words} --seed {seed} --until-event {event}")
     }
 
     /// Returns the command that makes a run smaller.
     pub fn minimize(&self, seed: u64) -> String {
-        format!("kette sim minimize {} --seed {seed}", self.words())
+        format!("{}kette sim minimize {} --seed {seed}", plant::prefix(), self.words())
     }
 }
 
@@ -103,16 +118,15 @@ impl Source {
         if name == SWARM {
             return Ok(source);
         }
-        let text = match embedded_text(name) {
-            Some(text) => Cow::Borrowed(text),
-            None if Path::new(name).is_file() => {
-                let folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
-                source.folder = Some(folder);
-                std::fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?.into()
+        let path = Path::new(name);
+        let file = match embedded_text(name) {
+            Some(text) => NetworkFile::parse(text).with_context(|| name.clone())?,
+            None if path.exists() => {
+                source.folder = Some(path.parent().map(Path::to_path_buf).unwrap_or_default());
+                input::network(path)?
             }
             None => bail!(unknown(name)),
         };
-        let file = NetworkFile::parse(&text).with_context(|| name.clone())?;
         source.fixed = Some(source.prepare(file)?);
         Ok(source)
     }
@@ -120,6 +134,10 @@ impl Source {
     fn prepare(&self, mut file: NetworkFile) -> anyhow::Result<Scenario> {
         if let Some(duration) = self.setting.duration() {
             file.network.duration = duration;
+            if self.setting.source == SWARM {
+                // Nobody wrote the steps that a shorter run leaves out.
+                file.step.iter_mut().for_each(|step| step.optional = true);
+            }
         }
         let name = || self.setting.source.clone();
         let genesis = self.genesis(&file.network.chain).with_context(name)?;
@@ -135,12 +153,13 @@ impl Source {
             return Ok(text.into());
         }
         let path = self.folder.as_deref().unwrap_or(Path::new("")).join(chain);
-        let text = read_bounded(&path).with_context(|| {
+        if !path.exists() {
             let chains = presets::chains().collect::<Vec<_>>().join(", ");
-            format!(
+            bail!(
                 "chain `{chain}` is neither a preset ({chains}) nor a file beside the network file"
-            )
-        })?;
+            );
+        }
+        let text = input::text(&path, Kind::Genesis).with_context(|| format!("chain `{chain}`"))?;
         Ok(text.into())
     }
 
@@ -218,34 +237,31 @@ pub fn list(json: bool) -> anyhow::Result<()> {
 pub struct ShowArgs {
     /// A name of `kette sim scenarios`, or `swarm`.
     name: String,
-    /// The seed that swarm mode draws from.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// The seed that swarm mode draws from; 0 if absent.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
 }
 
 /// Prints an embedded network file.
 ///
 /// # Errors
 /// If there is none of this name.
-pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
-    let text = match embedded_text(&args.name) {
-        Some(text) => Cow::Borrowed(text),
-        None if args.name == SWARM => swarm::draw(args.seed).to_toml()?.into(),
-        None => bail!(unknown(&args.name)),
+pub fn show(args: &ShowArgs, json: bool) -> anyhow::Result<()> {
+    let name = &args.name;
+    let text = match (embedded_text(name), args.seed) {
+        (Some(_), Some(seed)) => bail!(
+            "`{name}` is the same for every seed: leave out --seed; `kette sim run {name} --seed {seed}` runs it from \
+             that one"
+        ),
+        (Some(text), None) => Cow::Borrowed(text),
+        (None, seed) if name == SWARM => swarm::draw(seed.unwrap_or(0)).to_toml()?.into(),
+        (None, _) => bail!(unknown(name)),
     };
+    if json {
+        return output::print(&serde_json::to_value(NetworkFile::parse(&text)?)?, true);
+    }
     Ok(write!(std::io::stdout(), "{text}")?)
 }
-
-/// Reads a text file; what is no file, or larger than any genesis, is refused.
-fn read_bounded(path: &Path) -> anyhow::Result<String> {
-    let about = std::fs::metadata(path)?;
-    if !about.is_file() || about.len() > GENESIS_BYTES_MAX {
-        bail!("{} is no file of at most {GENESIS_BYTES_MAX} bytes", path.display());
-    }
-    Ok(std::fs::read_to_string(path)?)
-}
-
-const GENESIS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

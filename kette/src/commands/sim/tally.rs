@@ -15,6 +15,8 @@ use std::io::Write as _;
 
 /// Runs whose failure is told in full.
 const FAILURES_MAX: usize = 10;
+/// Notes that are printed.
+const NOTES_MAX: usize = 5;
 /// Different checks that are listed.
 const CHECKS_MAX: usize = 50;
 
@@ -120,6 +122,8 @@ pub struct Tally {
     pub failures: Vec<Failure>,
     /// Checks.
     pub checks: Vec<CheckCount>,
+    /// What did not happen and need not, by seed.
+    pub notes: Vec<(u64, String)>,
     /// Invariants that did not hold, in all runs.
     pub violations: u64,
     /// Checks that do not hold, in all runs.
@@ -136,6 +140,7 @@ impl Tally {
         self.failed_checks += row.failed_checks as u64;
         self.differing += u64::from(row.differs);
         let report = &outcome.report;
+        self.notes.extend(report.notes.iter().map(|note| (report.seed, note.clone())));
         for verdict in &report.checks {
             let known = self.checks.iter().position(|known| known.check == verdict.check);
             match known {
@@ -244,8 +249,9 @@ impl Tally {
         line(
             "runs",
             format!(
-                "{runs} of {wanted}, {} violations, {} failed checks",
-                self.violations, self.failed_checks
+                "{runs} of {wanted}, {}, {}",
+                words::counted(self.violations, "violation"),
+                words::counted(self.failed_checks, "failed check"),
             ),
         )?;
         if let (1, Some(row)) = (runs, self.rows.first()) {
@@ -303,10 +309,26 @@ impl Tally {
         }
         drop(out);
         self.print_checks()?;
+        self.print_notes()?;
         for failure in &self.failures {
             failure.print(setting)?;
         }
         Ok(())
+    }
+
+    fn print_notes(&self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        for (seed, note) in self.notes.iter().take(NOTES_MAX) {
+            writeln!(out, "note: seed {seed}: {note}")?;
+        }
+        match self.notes.len().saturating_sub(NOTES_MAX) {
+            0 => Ok(()),
+            more => Ok(writeln!(
+                out,
+                "and {}; --json has all",
+                words::counted(more as u64, "more note")
+            )?),
+        }
     }
 
     fn print_checks(&self) -> anyhow::Result<()> {

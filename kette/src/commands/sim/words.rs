@@ -15,6 +15,12 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 violation`, `2 violations`: a number with what is counted.
+pub fn counted(number: u64, what: &str) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{} {what}{many}", grouped(number))
+}
+
 /// `950`, `12.3 k`, `4.56 M`.
 pub fn short_number(number: f64) -> String {
     match number {
@@ -59,7 +65,7 @@ pub fn shell(word: &str) -> String {
 
 /// The command line of this process, as a shell would take it.
 pub fn command_line() -> String {
-    let mut words = vec!["kette".to_owned()];
+    let mut words = vec![format!("{}kette", super::plant::prefix())];
     words.extend(std::env::args_os().skip(1).map(|word| shell(&word.to_string_lossy())));
     words.join(" ")
 }
@@ -107,6 +113,10 @@ mod tests {
         assert_eq!((millis(0.25), millis(3_420.0)), ("0.25 ms".into(), "3.42 s".into()));
         assert_eq!((seconds(12.34), seconds(304.0)), ("12.3 s".into(), "5 m 04 s".into()));
         assert_eq!(seconds(7_380.0), "2 h 03 m");
+        assert_eq!(
+            [0, 1, 1_200].map(|number| counted(number, "run")),
+            ["0 runs", "1 run", "1,200 runs"]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, actor, honest, scene, transfer};
 use crate::{
-    byzantine::{flaw::Flaw, invalid_block_maker::InvalidBlockMaker},
+    byzantine::{flaw::Flaw, invalid_block_maker::InvalidBlockMaker, wrapped},
     scenario::Misbehaviour,
 };
 use kette_node::Event;
@@ -109,7 +109,7 @@ fn refused(flaw: Flaw) {
     scene.world.start(1);
     scene.world.start(2);
     scene.run_until("a median of eleven", |s| s.height(1) >= 12);
-    scene.start_with(0, |node, setup| Box::new(InvalidBlockMaker::with(node, setup, &[flaw])));
+    scene.start_with(0, |node, setup| wrapped(node, InvalidBlockMaker::with(setup, &[flaw])));
     scene.world.mine(1, false);
     scene.run_until("it is in sync", |s| s.head(0) == s.head(1));
     let transactions = [transfer(0, 0), transfer(1, 0)];

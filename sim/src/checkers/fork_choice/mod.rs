@@ -11,7 +11,7 @@ use super::{
     lineage::{self, Rank},
     per_host::PerHost,
 };
-use crate::World;
+use crate::{World, engine};
 use kette_chain::Record;
 use std::cmp::Reverse;
 
@@ -59,7 +59,7 @@ impl Checker for ForkChoice {
     }
 
     fn finish(&mut self, world: &World) -> Result<(), String> {
-        let Some(pow) = lineage::pow(world) else { return Ok(()) };
+        let Some(pow) = engine::pow(&world.spec) else { return Ok(()) };
         for host in world.honest().filter(|host| !host.disk.is_excused()) {
             let Some(node) = host.node() else { continue };
             if let Some(better) = lineage::neglected(node.tree(), pow.reorg_limit) {
@@ -76,7 +76,7 @@ impl Checker for ForkChoice {
 impl Seen {
     fn judge(&mut self, world: &World, host: usize) -> Result<(), String> {
         let here = &world.hosts[host];
-        let (Some(best), Some(pow)) = (self.best, lineage::pow(world)) else { return Ok(()) };
+        let (Some(best), Some(pow)) = (self.best, engine::pow(&world.spec)) else { return Ok(()) };
         // A node that cannot read its own blocks cannot follow them.
         if !here.is_honest() || here.disk.is_excused() {
             return Ok(());

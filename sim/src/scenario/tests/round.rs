@@ -12,6 +12,11 @@ fn duration() -> impl Strategy<Value = Duration> {
     ]
 }
 
+/// What a link may add.
+fn delay() -> impl Strategy<Value = Duration> {
+    (0u64..=2_000_000).prop_map(Duration::from_micros)
+}
+
 fn some_time() -> impl Strategy<Value = Option<Duration>> {
     proptest::option::of(duration())
 }
@@ -23,14 +28,14 @@ fn nodes() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let rate = proptest::option::of(prop_oneof![1u64..5_000, Just(20_000_000), Just(1 << 33)]);
+    let rate = prop_oneof![56_000u64..99_000, Just(20_000_000), Just(1 << 33)];
     (
         nodes(),
         nodes(),
-        some_time(),
-        some_time(),
-        proptest::option::of(0.0..=1.0),
-        rate,
+        proptest::option::of(delay()),
+        proptest::option::of(delay()),
+        proptest::option::of(0.0..=0.5),
+        proptest::option::of(rate),
         any::<bool>(),
     )
         .prop_map(|(from, to, latency, jitter, loss, bandwidth, one_way)| Link {
@@ -92,8 +97,8 @@ fn action() -> impl Strategy<Value = Action> {
         (nodes(), duration(), duration(), some_time()).prop_map(|(nodes, every, down, lasts)| {
             Action::Churn(Churn { nodes, every, down, lasts })
         }),
-        (nodes(), 1i64..9_999, any::<i32>()).prop_map(|(nodes, jump_ms, drift)| {
-            Action::Clock(Clock { nodes, jump_ms, drift_ppm: i64::from(drift) })
+        (nodes(), 1i64..9_999, -500_000i64..=500_000).prop_map(|(nodes, jump_ms, drift_ppm)| {
+            Action::Clock(Clock { nodes, jump_ms, drift_ppm })
         }),
         (nodes(), fault, some_time()).prop_map(|(nodes, fault, lasts)| Action::Disk(Disk {
             nodes,
@@ -124,7 +129,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0u64..86_400_000_000).prop_map(|micros| At::Time(Duration::from_micros(micros))),
         (0u64..1_000_000).prop_map(At::Height),
     ];
-    (at, action()).prop_map(|(at, action)| Step { at, action })
+    (at, action(), any::<bool>()).prop_map(|(at, action, optional)| Step { at, action, optional })
 }
 
 fn check() -> impl Strategy<Value = Check> {
@@ -155,8 +160,10 @@ fn group() -> impl Strategy<Value = Group> {
         Just(Some(Misbehaviour::InvalidBlockMaker)),
         Just(Some(Misbehaviour::Twin)),
     ];
-    let numbers = (any::<i32>(), any::<i32>(), proptest::option::of(0.1..9.0));
-    (some_time(), byzantine, 1u32..4, proptest::option::of(0u64..1 << 39), numbers).prop_map(
+    let numbers =
+        (-86_400_000i64..=86_400_000, -500_000i64..=500_000, proptest::option::of(0.1..9.0));
+    let start_at = proptest::option::of((0u64..=86_400).prop_map(secs));
+    (start_at, byzantine, 1u32..4, proptest::option::of(0u64..=1_000_000), numbers).prop_map(
         |(start_at, byzantine, tier, mine_rate, (offset, drift, slow))| Group {
             names: vec!["x".to_owned(), "y".to_owned()],
             name: None,
@@ -167,8 +174,8 @@ fn group() -> impl Strategy<Value = Group> {
             mine_rate,
             byzantine,
             start_at,
-            clock_offset_ms: i64::from(offset),
-            clock_drift_ppm: i64::from(drift),
+            clock_offset_ms: offset,
+            clock_drift_ppm: drift,
             slow,
         },
     )
@@ -181,7 +188,11 @@ proptest! {
     fn a_written_file_is_read_again(
         seed: u64,
         settle in some_time(),
-        shape in (some_time(), proptest::option::of(0.0..=1.0), proptest::option::of(1u64..1 << 40)),
+        shape in (
+            proptest::option::of(delay()),
+            proptest::option::of(0.0..=0.5),
+            proptest::option::of(56_000u64..1 << 40),
+        ),
         (link, group) in (proptest::option::of(link()), proptest::option::of(group())),
         steps in proptest::collection::vec(step(), 0..6),
         checks in proptest::collection::vec(check(), 0..4),

@@ -1,5 +1,8 @@
 //! The command `kette sim`: what it accepts, what it prints for people and programs, and how it ends.
 
+mod misuse;
+mod told;
+
 use crate::harness::{Ran, kette, program, text};
 use serde_json::{Value, json};
 use std::{
@@ -62,7 +65,7 @@ impl Files {
 }
 
 /// Keys that results promise; programs read them.
-const RUN_KEYS: [&str; 20] = [
+const RUN_KEYS: [&str; 21] = [
     "seed",
     "trace_hash",
     "events",
@@ -72,6 +75,7 @@ const RUN_KEYS: [&str; 20] = [
     "config_hash",
     "checkpoints",
     "checks",
+    "notes",
     "ok",
     "complete",
     "nodes",
@@ -114,7 +118,7 @@ fn what_cannot_be_meant_is_refused_with_a_hint() {
         (&["run", good, "--trace", "none/x.txt"], &["cannot write none/x.txt"]),
         (&["replay", good, "--from-event", "9", "--until-event", "3"], &["--from-event 9"]),
         (&["show", "volkskete"], &["did you mean `volkskette`?"]),
-        (&["diff", good, "none.json"], &["tiny.toml is no result"]),
+        (&["diff", good, "none.json"], &["tiny.toml seems to be a network file", "a result of"]),
         (&["diff", "none.json", good], &["none.json"]),
     ];
     for (args, words) in rows {
@@ -183,7 +187,7 @@ fn a_check_that_fails_is_1_and_the_first_one_ends_the_batch() {
     let demand = "\n[[check]]\nheight = { min = 100000 }\n";
     files.write("high.toml", &format!("{TINY}{demand}"));
     let ran = files.kette(&["sim", "run", "high.toml", "--seeds", "0..3"]);
-    ran.fails(1, &["1 failed checks", "1 of 3 runs"]);
+    ran.fails(1, &["0 violations, 1 failed check, ", "1 of 3 runs"]);
     assert!(ran.out.contains("FAIL") && ran.out.contains("100000"), "{}", ran.out);
     let ran =
         files.kette(&["--json", "sim", "run", "high.toml", "--seeds", "0..2", "--keep-going"]);
@@ -191,7 +195,8 @@ fn a_check_that_fails_is_1_and_the_first_one_ends_the_batch() {
     let value: Value = serde_json::from_str(&ran.out).expect("JSON");
     assert_eq!((&value["failed_checks"], &value["ok"]), (&json!(2), &json!(false)));
     assert_eq!(value["runs"].as_array().map(Vec::len), Some(2));
-    files.kette(&["sim", "minimize", "high.toml"]).fails(2, &["nothing to minimize"]);
+    let words = ["nothing to minimize", "height at least 100000", "the least height", "--trace"];
+    files.kette(&["sim", "minimize", "high.toml"]).fails(2, &words);
 }
 
 /// A chain that is final after two blocks and a cut for much longer: both sides are final, and never agree again.
@@ -232,7 +237,7 @@ fn a_violation_is_5_and_is_shown_again_and_made_smaller() {
     let files = Files::new();
     files.write("split.toml", SPLIT);
     let ran = files.kette(&["sim", "run", "split.toml", "--seed", "4"]);
-    ran.fails(5, &["violations"]);
+    ran.fails(5, &["1 violation, 0 failed checks"]);
     for word in ["VIOLATION of ", "seed      4", "commit ", "config    0x", "virtual"] {
         assert!(ran.out.contains(word), "no `{word}` in {}", ran.out);
     }
@@ -248,7 +253,7 @@ fn a_violation_is_5_and_is_shown_again_and_made_smaller() {
     let what = ran.out.lines().find_map(|line| line.strip_prefix("VIOLATION of ")).expect("one");
     let (checker, _) = what.split_once(':').expect("what");
     let shown = carry_out(&told("show it"));
-    shown.fails(5, &["violations"]);
+    shown.fails(5, &["1 violation"]);
     assert!(shown.out.contains(&format!("VIOLATION of {checker} at event")), "{}", shown.out);
 
     let mut words = told("shrink it");
@@ -258,7 +263,7 @@ fn a_violation_is_5_and_is_shown_again_and_made_smaller() {
     let steps = |when: &str| small["steps"][when].as_u64().expect("a number");
     assert!(steps("before") == 3 && (1..3).contains(&steps("after")), "{small}");
     let again = small["replay"].as_str().expect("a command").split_whitespace().skip(1);
-    carry_out(&again.map(str::to_owned).collect::<Vec<_>>()).fails(5, &["violations"]);
+    carry_out(&again.map(str::to_owned).collect::<Vec<_>>()).fails(5, &["1 violation"]);
 
     let value: Value = serde_json::from_str(
         &files.kette(&["--json", "sim", "run", "split.toml", "--seed", "4"]).out,
