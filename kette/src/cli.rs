@@ -18,7 +18,7 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Networks of many nodes on this machine: up, ps, status, down
+    /// Networks of many nodes on this machine: up, run, ps, status, down
     #[command(subcommand)]
     Net(commands::net::Net),
     /// Run one node

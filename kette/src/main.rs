@@ -8,6 +8,7 @@
 mod cli;
 mod client;
 mod commands;
+mod input;
 mod presets;
 mod replay;
 mod report;

@@ -24,6 +24,9 @@ pub struct Manifest {
     pub chain_id: u64,
     /// Hash of block 0.
     pub genesis: String,
+    /// Made by `kette net run`, which may replace it.
+    #[serde(default)]
+    pub run: bool,
     /// Its nodes.
     pub nodes: Vec<ManifestNode>,
 }
@@ -141,20 +144,27 @@ impl Directory {
         for node in &manifest.nodes {
             let name = &node.plan.name;
             remove_dir(&self.node(name))?;
-            let database = self.database(name);
-            let mut files = vec![self.log(name), database.clone()];
-            for suffix in ["-wal", "-shm", ".lock"] {
-                let mut path = database.clone().into_os_string();
-                path.push(suffix);
-                files.push(path.into());
-            }
-            for file in files {
-                remove_file(&file)?;
-            }
+            remove_file(&self.log(name))?;
+            self.remove_database(name)?;
         }
         remove_file(&self.manifest_path())?;
         // Only an empty directory goes away.
         let _ = fs::remove_dir(&self.0);
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// Removes the database of a node that does not run.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn remove_database(&self, name: &str) -> anyhow::Result<()> {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = self.database(name).into_os_string();
+            path.push(suffix);
+            remove_file(Path::new(&path))?;
+        }
         Ok(())
     }
 }

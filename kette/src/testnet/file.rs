@@ -23,8 +23,7 @@ pub fn load(name: &str) -> anyhow::Result<NetworkFile> {
             presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
         );
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let mut file = NetworkFile::parse(&text).with_context(|| name.to_owned())?;
+    let mut file = crate::input::network(path)?;
     if !presets::has_genesis(&file.network.chain) {
         let beside = path.parent().unwrap_or(Path::new(".")).join(&file.network.chain);
         file.network.chain = beside.display().to_string();
@@ -47,35 +46,54 @@ pub fn genesis_text(file: &NetworkFile) -> anyhow::Result<String> {
     Ok(if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? })
 }
 
-/// Refuses what `kette net` cannot do, and returns what it leaves out, one line each.
+/// Refuses groups that `kette net up` cannot start, and returns what it leaves out, one line each.
 ///
 /// # Errors
 /// Names the group and what is not possible with processes.
 pub fn for_processes(file: &NetworkFile) -> anyhow::Result<Vec<String>> {
     for (index, group) in file.group.iter().enumerate() {
-        if let Some(what) = impossible(group) {
+        if let Some((key, instead)) = impossible(group) {
             bail!(
-                "[[group]] {}: `kette net` starts honest processes with this machine's clock, all at once; \
-                 `{what}` works in `kette sim run` only",
+                "[[group]] {}: `kette net up` starts honest processes with this machine's clock, all at once; \
+                 `{key}` works in {instead} only",
                 index + 1
             );
         }
     }
     let mut left_out = Vec::new();
     let mut leave = |is: bool, what: String| left_out.extend(is.then_some(what));
-    leave(!file.step.is_empty(), format!("{} steps are not carried out", file.step.len()));
-    leave(!file.check.is_empty(), format!("{} checks are not judged", file.check.len()));
-    let shaped = file.shape != kette_sim::scenario::Shape::default() || !file.link.is_empty();
-    leave(shaped, "links are as fast as this machine: [shape] and [[link]] do nothing".to_owned());
-    leave(file.workload.rate > 0.0, "no transactions are sent: [workload] does nothing".to_owned());
+    let run = "`kette net run` does";
+    leave(!file.step.is_empty(), format!("{} steps are not carried out ({run})", file.step.len()));
+    leave(!file.check.is_empty(), format!("{} checks are not judged ({run})", file.check.len()));
+    leave(
+        file.workload.rate > 0.0,
+        format!("no transactions are sent: [workload] does nothing ({run})"),
+    );
+    left_out.extend(unshaped(file));
     Ok(left_out)
 }
 
-/// Returns the key of a group that asks for more than a process can give.
-fn impossible(group: &Group) -> Option<&'static str> {
+/// Says that links are not as the file wants them, if it wants anything.
+pub fn unshaped(file: &NetworkFile) -> Option<String> {
+    let shaped = file.shape != kette_sim::scenario::Shape::default() || !file.link.is_empty();
+    shaped.then(|| {
+        "links are as fast as this machine: [shape] and [[link]] do nothing (`kette sim run` shapes links)"
+            .to_owned()
+    })
+}
+
+/// Returns the key of a group that asks for more than a process started at once can give, and who gives it.
+fn impossible(group: &Group) -> Option<(&'static str, &'static str)> {
+    match simulated(group) {
+        Some(key) => Some((key, "`kette sim run`")),
+        None => group.start_at.map(|_| ("start_at", "`kette net run` and `kette sim run`")),
+    }
+}
+
+/// Returns the key of a group that asks for more than any process can give.
+pub fn simulated(group: &Group) -> Option<&'static str> {
     let keys = [
         ("byzantine", group.byzantine.is_some()),
-        ("start_at", group.start_at.is_some()),
         ("clock_offset_ms", group.clock_offset_ms != 0),
         ("clock_drift_ppm", group.clock_drift_ppm != 0),
         ("slow", group.slow.is_some()),
@@ -107,7 +125,9 @@ mod tests {
         let error = for_processes(&load("byzantine").unwrap()).unwrap_err().to_string();
         assert!(error.contains("`byzantine` works in `kette sim run` only"), "{error}");
         let left_out = for_processes(&load("fork2").unwrap()).unwrap().join("\n");
-        assert!(left_out.contains("steps") && left_out.contains("checks"), "{left_out}");
+        for words in ["1 steps", "4 checks", "[workload]", "`kette net run` does"] {
+            assert!(left_out.contains(words), "{words} is missing in: {left_out}");
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Wish {
     pub fresh: bool,
     /// How long to wait until the network is ready.
     pub timeout: Duration,
+    /// It is for one run of `kette net run`.
+    pub run: bool,
 }
 
 /// What `up` did.
@@ -49,6 +51,8 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a log shown when its node ended.
 const LOG_LINES: usize = 12;
+/// They are looked for in so many bytes at its end.
+const LOG_BYTES: usize = 64 * 1024;
 
 /// Starts a network and waits until all nodes run, are connected, and agree on a first block.
 ///
@@ -57,7 +61,7 @@ const LOG_LINES: usize = 12;
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     let file = file::load(&wish.source)?;
     for left_out in file::for_processes(&file)? {
-        eprintln!("{}: {left_out} (`kette sim run` does)", file.network.name);
+        eprintln!("{}: {left_out}", file.network.name);
     }
     let mut turn = Some(PortTurn::take());
     let manifest = prepare(directory, &file, wish)?;
@@ -103,7 +107,11 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
 }
 
 /// Makes directories, keys and genesis files; resumes what is there unless told otherwise.
-fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Result<Manifest> {
+pub(super) fn prepare(
+    directory: &Directory,
+    file: &NetworkFile,
+    wish: &Wish,
+) -> anyhow::Result<Manifest> {
     let old = directory.load()?;
     if let Some(old) = &old {
         let alive = old.nodes.iter().filter(|node| node.is_alive()).count();
@@ -160,6 +168,7 @@ fn prepare(directory: &Directory, file: &NetworkFile, wish: &Wish) -> anyhow::Re
         source: wish.source.clone(),
         chain_id: spec.chain_id(),
         genesis: hash,
+        run: wish.run,
         nodes,
     };
     directory.save(&manifest)?;
@@ -185,7 +194,10 @@ impl Running {
             if index > 0 && !stagger.is_zero() {
                 tokio::time::sleep(stagger).await;
             }
-            let child = spawn(directory, file, &manifest, index)?;
+            let child =
+                command(directory, file, &manifest, index, manifest.nodes[index].plan.miner)?
+                    .spawn()
+                    .with_context(|| format!("cannot start {}", manifest.nodes[index].plan.name))?;
             let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
             manifest.nodes[index].process = ProcessId::of(pid);
             self.0.push((manifest.nodes[index].plan.name.clone(), child));
@@ -217,12 +229,14 @@ impl Drop for Running {
     }
 }
 
-fn spawn(
+/// Returns the command that starts a node, with its log as output.
+pub(super) fn command(
     directory: &Directory,
     file: &NetworkFile,
     manifest: &Manifest,
     index: usize,
-) -> anyhow::Result<Child> {
+    mining: bool,
+) -> anyhow::Result<Command> {
     let ManifestNode { plan: node, ports, .. } = &manifest.nodes[index];
     let log = OpenOptions::new()
         .create(true)
@@ -258,7 +272,10 @@ fn spawn(
     }
     if node.miner {
         let account = presets::development_signer(u32::try_from(index)? % presets::ACCOUNTS)?;
-        command.arg("--mine").args(["--beneficiary", &account.address().to_string()]);
+        command.args(["--beneficiary", &account.address().to_string()]);
+    }
+    if mining {
+        command.arg("--mine");
     }
     if file.network.quic {
         command.arg("--quic");
@@ -271,17 +288,24 @@ fn spawn(
         .stdout(log.try_clone()?)
         .stderr(log)
         // Its own group: a Ctrl-C at the launcher does not reach it.
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("cannot start {}", node.name))
+        .process_group(0);
+    Ok(command)
 }
 
-fn ended_text(directory: &Directory, name: &str) -> String {
+/// Says that a node ended before its network was up, with the end of its log.
+pub(super) fn ended_text(directory: &Directory, name: &str) -> String {
+    let tail = log_tail(directory, name).join("\n  ");
     let path = directory.log(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
     format!("{name} ended while the network was starting; the end of {}:\n  {tail}", path.display())
+}
+
+/// Returns the last lines of a node's log.
+pub(super) fn log_tail(directory: &Directory, name: &str) -> Vec<String> {
+    let bytes = std::fs::read(directory.log(name)).unwrap_or_default();
+    let from = bytes.len().saturating_sub(LOG_BYTES);
+    let text = String::from_utf8_lossy(&bytes[from..]);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 /// Stops all nodes: asks, waits, and kills what does not end. Returns how many ran and how many were killed.

@@ -5,5 +5,6 @@ pub mod file;
 pub mod launch;
 pub mod plan;
 pub mod process;
+pub mod scenario;
 pub mod score;
 pub mod status;

@@ -153,7 +153,9 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 async fn ask_node(node: &ManifestNode) -> Option<Value> {
     let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
-    client.ask("kette_status", []).await.ok()
+    let answer: Value = client.ask("kette_status", []).await.ok()?;
+    // Another network may have the ports of one that is down.
+    (answer["peerId"] == node.peer_id.as_str()).then_some(answer)
 }
 
 /// Tells whether all nodes have the same block, state and weight at this height.

@@ -1,5 +1,7 @@
 //! `kette net`: networks of many nodes on this machine.
 
+mod run;
+
 use super::{exit::Exit, output};
 use crate::{
     cli::default_home,
@@ -20,6 +22,8 @@ use std::{path::PathBuf, time::Duration};
 pub enum Net {
     /// Start a network and wait until its nodes agree on a first block
     Up(UpArgs),
+    /// Carry out a network file on real processes: its steps, its load, its checks
+    Run(run::RunArgs),
     /// List the nodes and their processes
     Ps(Where),
     /// Ask all nodes and show how the network is
@@ -81,6 +85,7 @@ pub struct UpArgs {
 pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
     match args {
         Net::Up(args) => up(args, json),
+        Net::Run(args) => run::run(&args, json),
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),
@@ -108,6 +113,7 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         stagger: args.stagger,
         fresh: args.fresh,
         timeout: args.timeout,
+        run: false,
     };
     let up = super::block_on(launch::up(&directory, &wish))?;
     if json {

@@ -1,0 +1,202 @@
+//! When which node had which block, from the nodes' own logs. All clocks are this machine's.
+
+use alloy_primitives::B256;
+use kette_sim::run::Propagation;
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufRead},
+    time::Duration,
+};
+
+/// Blocks, and who had them when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Journal {
+    blocks: BTreeMap<B256, Seen>,
+}
+
+/// A block. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    produced: bool,
+    born: u64,
+    reached: BTreeMap<usize, u64>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    timestamp: &'a str,
+    #[serde(borrow)]
+    message: std::borrow::Cow<'a, str>,
+    hash: B256,
+}
+
+const PRODUCED: &str = "block produced";
+/// Messages that say that a node has a block (`kette/src/run/node.rs`).
+const MESSAGES: [&str; 4] =
+    [PRODUCED, "new head", "fork resolved: new head after a reorganization", "fork: side block"];
+/// Points of the distribution function.
+const CDF_POINTS: usize = 200;
+
+impl Journal {
+    /// Reads a node's log.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&mut self, node: usize, mut log: impl BufRead) -> io::Result<()> {
+        let mut line = Vec::new();
+        while log.read_until(b'\n', &mut line)? > 0 {
+            // What a killed process left of its last line is no line.
+            if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line)
+                && MESSAGES.contains(&line.message.as_ref())
+                && let Some(at) = micros(line.timestamp)
+            {
+                let seen = self.blocks.entry(line.hash).or_insert_with(|| Seen {
+                    produced: false,
+                    born: at,
+                    reached: BTreeMap::new(),
+                });
+                seen.produced |= line.message == PRODUCED;
+                seen.born = seen.born.min(at);
+                seen.reached.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// Returns how many blocks were produced and are not in this chain.
+    pub fn stale(&self, chain: &[B256]) -> u64 {
+        let canonical: BTreeSet<&B256> = chain.iter().collect();
+        let stale = |(hash, seen): &(&B256, &Seen)| seen.produced && !canonical.contains(hash);
+        self.blocks.iter().filter(stale).count() as u64
+    }
+
+    /// Returns when a block was first seen, microseconds since 1970.
+    pub fn born(&self, hash: &B256) -> Option<u64> {
+        self.blocks.get(hash).map(|seen| seen.born)
+    }
+
+    /// Returns the median over these blocks of the time until this percentage of nodes had one.
+    pub fn reach(&self, chain: &[B256], nodes: usize, percent: f64) -> Option<Duration> {
+        let needed = (nodes as f64 * percent / 100.0).ceil() as usize;
+        let mut times: Vec<u64> = chain
+            .iter()
+            .filter_map(|hash| self.delays(hash).get(needed.saturating_sub(1)).copied())
+            .collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).map(|micros| Duration::from_micros(*micros))
+    }
+
+    /// Returns the figures that reports have.
+    pub fn propagation(&self, chain: &[B256], nodes: usize) -> Propagation {
+        let reach = |percent| self.reach(chain, nodes, percent).map_or(0.0, millis);
+        let mut all: Vec<u64> = chain.iter().flat_map(|hash| self.delays(hash)).collect();
+        all.sort_unstable();
+        let points = all.len().min(CDF_POINTS);
+        let point = |point: usize| {
+            let index = all.len() * point / points - 1;
+            (millis(Duration::from_micros(all[index])), (index + 1) as f64 / all.len() as f64)
+        };
+        Propagation {
+            p50_ms: reach(50.0),
+            p90_ms: reach(90.0),
+            p99_ms: reach(99.0),
+            cdf: (1..=points).map(point).collect(),
+        }
+    }
+
+    /// Returns after how many microseconds nodes had a block, ascending.
+    fn delays(&self, hash: &B256) -> Vec<u64> {
+        let Some(seen) = self.blocks.get(hash) else { return Vec::new() };
+        let mut delays: Vec<u64> = seen.reached.values().map(|at| at - seen.born).collect();
+        delays.sort_unstable();
+        delays
+    }
+}
+
+/// Returns milliseconds.
+pub fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1_000.0
+}
+
+/// Reads `2026-11-21T18:17:47.123456Z` as microseconds since 1970.
+fn micros(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(str::parse::<u64>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let mut time = time.splitn(3, ':').map(str::parse::<u64>);
+    let (hour, minute, second) = (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days since 1 March of year 0 are easy to count: February, and its leap day, come last.
+    let from_march = |year: u64, month: u64, day: u64| {
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day
+    };
+    let days = from_march(year, month, day) - from_march(1970, 1, 1);
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    let fraction: u64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    Some(seconds * 1_000_000 + fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_times_of_logs() {
+        for (text, seconds, rest) in [
+            ("1970-01-01T00:00:00Z", 0, 0),
+            ("2000-02-29T12:00:00.5Z", 951_825_600, 500_000),
+            ("2024-03-01T00:00:00.000001Z", 1_709_251_200, 1),
+            ("2025-12-31T23:59:59.999999Z", 1_767_225_599, 999_999),
+            ("2100-03-01T00:00:00.123456789Z", 4_107_542_400, 123_456),
+        ] {
+            assert_eq!(micros(text), Some(seconds * 1_000_000 + rest), "{text}");
+        }
+        for bad in
+            ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01 00:00:00", "2024-01-01T00:00Z"]
+        {
+            assert_eq!(micros(bad), None, "{bad}");
+        }
+    }
+
+    fn log(lines: &[(&str, u8, &str)]) -> Vec<u8> {
+        let line = |(second, hash, message): &(&str, u8, &str)| {
+            let hash = B256::repeat_byte(*hash);
+            format!(
+                "{{\"node\":\"n\",\"timestamp\":\"2026-01-01T00:00:{second}Z\",\"level\":\"INFO\",\
+                 \"message\":\"{message}\",\"number\":1,\"hash\":\"{hash}\",\"target\":\"kette::run::node\"}}\n"
+            )
+        };
+        lines.iter().map(line).collect::<String>().into_bytes()
+    }
+
+    #[test]
+    fn tells_who_had_a_block_when() {
+        let mut journal = Journal::default();
+        let producer = log(&[
+            ("01", 1, "block produced"),
+            ("01.1", 1, "new head"),
+            ("05", 2, "block produced"),
+        ]);
+        let near =
+            log(&[("01.2", 1, "new head"), ("01.2", 1, "invalid block"), ("09", 3, "syncing")]);
+        let mut far = log(&[("01.4", 1, "fork: side block")]);
+        far.extend(b"{\"node\":\"n\",\"timestamp\":\"2026-01-");
+        for (node, text) in [producer, near, far].iter().enumerate() {
+            journal.read(node, text.as_slice()).unwrap();
+        }
+        let chain = [B256::repeat_byte(1)];
+        let reach = |percent| journal.reach(&chain, 3, percent).map(|time| time.as_millis());
+        assert_eq!((reach(33.0), reach(50.0), reach(99.0)), (Some(0), Some(200), Some(400)));
+        assert_eq!(journal.reach(&[B256::repeat_byte(2)], 3, 50.0), None, "one node had it");
+        assert_eq!((journal.stale(&chain), journal.born(&B256::repeat_byte(3))), (1, None));
+        let figures = journal.propagation(&chain, 3);
+        assert_eq!(figures.cdf.last(), Some(&(400.0, 1.0)));
+        assert_eq!((figures.p50_ms, figures.p90_ms), (200.0, 400.0));
+    }
+}

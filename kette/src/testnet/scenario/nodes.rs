@@ -1,0 +1,448 @@
+//! The processes of a run: what each is wanted to do, and what makes it so.
+//!
+//! A step changes what is wanted; [`Nodes::reconcile`] tells nodes that do not do it yet, as soon as they answer. So a
+//! node that was away during a cut is cut off when it returns.
+
+use super::{cuts::Cuts, facts::Answer};
+use crate::{
+    client::Client,
+    testnet::{
+        directory::{Directory, Manifest, ProcessId},
+        launch,
+    },
+};
+use anyhow::Context as _;
+use futures::future::join_all;
+use kette_sim::scenario::{Facts, NetworkFile, NodeFacts};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    process::{Child, ExitStatus},
+    time::{Duration, Instant},
+};
+
+/// All processes of a run.
+pub struct Nodes {
+    /// Where their files are.
+    pub directory: Directory,
+    file: NetworkFile,
+    manifest: Manifest,
+    list: Vec<Node>,
+    /// Which links are cut.
+    pub cuts: Cuts,
+}
+
+struct Node {
+    name: String,
+    client: Client,
+    child: Option<Child>,
+    /// It is to run.
+    wanted: bool,
+    /// It is to mine, in this process and later ones.
+    mining: bool,
+    /// It stands still (SIGSTOP).
+    stopped: bool,
+    /// Told to end at this moment.
+    ending: Option<Instant>,
+    /// Counts its processes.
+    runs: u32,
+    /// What this process said last.
+    answer: Option<Answer>,
+    /// What this process does about cuts and mining, as far as known.
+    does: Does,
+    /// Alarms of earlier processes.
+    alarms: Vec<String>,
+    /// Reorganizations and bans of earlier processes.
+    before: (u64, u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Does {
+    cut: BTreeSet<usize>,
+    mining: bool,
+}
+
+/// One node's answer to a look.
+#[derive(Debug)]
+pub struct Said {
+    node: usize,
+    run: u32,
+    answer: Answer,
+}
+
+/// A process that ended although nobody told it to.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whose.
+    pub node: usize,
+    /// How.
+    pub status: ExitStatus,
+}
+
+/// A node that does not answer within this time is asked again later.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A process that was told to stop gets this time before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// The same, when the run is over.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// How often ending processes are looked at then.
+const END_POLL: Duration = Duration::from_millis(20);
+
+impl Nodes {
+    /// Prepares processes; none is started.
+    ///
+    /// # Errors
+    /// If an address is none.
+    pub fn new(
+        directory: &Directory,
+        file: &NetworkFile,
+        manifest: Manifest,
+    ) -> anyhow::Result<Self> {
+        let node = |node: &crate::testnet::directory::ManifestNode| {
+            anyhow::Ok(Node {
+                name: node.plan.name.clone(),
+                client: Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN)?,
+                child: None,
+                wanted: false,
+                mining: node.plan.miner,
+                stopped: false,
+                ending: None,
+                runs: 0,
+                answer: None,
+                does: Does { cut: BTreeSet::new(), mining: node.plan.miner },
+                alarms: Vec::new(),
+                before: (0, 0),
+            })
+        };
+        let list = manifest.nodes.iter().map(node).collect::<anyhow::Result<_>>()?;
+        let (directory, file) = (directory.clone(), file.clone());
+        Ok(Self { directory, file, manifest, list, cuts: Cuts::default() })
+    }
+
+    /// Returns how many nodes there are.
+    pub const fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns a node's name.
+    pub fn name(&self, node: usize) -> &str {
+        &self.list[node].name
+    }
+
+    /// Returns what a node can be asked with.
+    pub fn client(&self, node: usize) -> &Client {
+        &self.list[node].client
+    }
+
+    /// Returns what a node's process said last.
+    pub fn answer(&self, node: usize) -> Option<&Answer> {
+        self.list[node].answer.as_ref()
+    }
+
+    /// Returns all alarms of a node.
+    pub fn alarms(&self, node: usize) -> Vec<String> {
+        let node = &self.list[node];
+        let now = node.answer.iter().flat_map(|answer| answer.alarms.clone());
+        node.alarms.iter().cloned().chain(now).collect()
+    }
+
+    /// Returns reorganizations and bans of a node, all its processes together.
+    pub fn totals(&self, node: usize) -> (u64, u64) {
+        let node = &self.list[node];
+        let now = node.answer.as_ref().map(|answer| answer.counters).unwrap_or_default();
+        (node.before.0 + now.reorgs, node.before.1 + now.bans)
+    }
+
+    /// Tells whether a node has a process that is to go on.
+    pub fn is_up(&self, node: usize) -> bool {
+        let node = &self.list[node];
+        node.child.is_some() && node.wanted && node.ending.is_none()
+    }
+
+    /// Tells whether a node can be talked to.
+    pub fn is_reachable(&self, node: usize) -> bool {
+        self.is_up(node) && !self.list[node].stopped && self.list[node].answer.is_some()
+    }
+
+    /// Returns all nodes that can be talked to.
+    pub fn reachable(&self) -> Vec<usize> {
+        (0..self.count()).filter(|node| self.is_reachable(*node)).collect()
+    }
+
+    /// Returns the node with the heaviest chain, of those that can be talked to.
+    pub fn best(&self) -> Option<usize> {
+        let weight = |node: &usize| self.list[*node].answer.as_ref().map(|answer| answer.weight);
+        // Of equal ones the first.
+        self.reachable().into_iter().rev().max_by_key(weight)
+    }
+
+    /// Observes all nodes, from what they said last.
+    pub fn facts(&self, at: Duration) -> Facts {
+        let fact = |(index, node): (usize, &Node)| {
+            let up = self.is_up(index) && !node.stopped;
+            match &node.answer {
+                Some(answer) => answer.facts(&node.name, up),
+                None => {
+                    NodeFacts { name: node.name.clone(), up, honest: true, ..NodeFacts::default() }
+                }
+            }
+        };
+        Facts { at, nodes: self.list.iter().enumerate().map(fact).collect() }
+    }
+
+    /// Returns a question to all nodes that run, to be awaited.
+    pub fn look(&self) -> impl Future<Output = Vec<Said>> + use<> {
+        let asked: Vec<(usize, u32, Client)> = (0..self.count())
+            .filter(|node| self.is_up(*node) && !self.list[*node].stopped)
+            .map(|node| (node, self.list[node].runs, self.list[node].client.clone()))
+            .collect();
+        async move {
+            let ask = |(node, run, client): (usize, u32, Client)| async move {
+                let answer: Answer = client.ask("kette_status", []).await.ok()?;
+                Some(Said { node, run, answer })
+            };
+            join_all(asked.into_iter().map(ask)).await.into_iter().flatten().collect()
+        }
+    }
+
+    /// Takes in what nodes said; the words of a process that ended meanwhile do not count.
+    pub fn hear(&mut self, said: Vec<Said>) {
+        for Said { node: index, run, answer } in said {
+            let node = &mut self.list[index];
+            // A process that cannot have its port is about to end; what answers there is another's.
+            let is_ours = answer.peer_id == self.manifest.nodes[index].peer_id;
+            if node.runs == run && node.child.is_some() && is_ours {
+                node.answer = Some(answer);
+            }
+        }
+    }
+
+    /// Starts a node unless it runs; one that is still ending starts when it has ended.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
+    pub fn start(&mut self, index: usize) -> anyhow::Result<()> {
+        let node = &mut self.list[index];
+        node.wanted = true;
+        if node.child.is_some() {
+            return Ok(());
+        }
+        let mut command =
+            launch::command(&self.directory, &self.file, &self.manifest, index, node.mining)?;
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            // The figures of a run are read from these lines.
+            command.env("RUST_LOG", format!("{filter},kette::run::node=info"));
+        }
+        let child = command.spawn().with_context(|| format!("cannot start {}", node.name))?;
+        let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
+        node.child = Some(child);
+        node.stopped = false;
+        node.runs += 1;
+        node.does = Does { cut: BTreeSet::new(), mining: node.mining };
+        self.manifest.nodes[index].process = ProcessId::of(pid);
+        // Saved each time, so that a killed launcher leaves nothing unknown behind.
+        self.directory.save(&self.manifest)
+    }
+
+    /// Kills a node's process as a power cut would.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn kill(&mut self, index: usize) -> anyhow::Result<()> {
+        let node = &mut self.list[index];
+        node.wanted = false;
+        if let Some(child) = &mut node.child {
+            // Already gone is fine.
+            let _ = child.kill();
+            child.wait().with_context(|| format!("cannot wait for the end of {}", node.name))?;
+            node.gone();
+        }
+        Ok(())
+    }
+
+    /// Tells a node's process to end.
+    pub fn stop(&mut self, index: usize) {
+        let node = &mut self.list[index];
+        node.wanted = false;
+        if node.child.is_some() && node.ending.is_none() {
+            node.ending = Some(Instant::now());
+            self.signal(index, Signal::SIGTERM);
+        }
+    }
+
+    /// Kills a node's process and removes its database.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn wipe(&mut self, index: usize) -> anyhow::Result<()> {
+        self.kill(index)?;
+        self.directory.remove_database(&self.list[index].name)
+    }
+
+    /// Lets a node's process stand still, or go on.
+    pub fn pause(&mut self, index: usize, still: bool) {
+        if self.list[index].child.is_some() {
+            self.list[index].stopped = still;
+            self.signal(index, if still { Signal::SIGSTOP } else { Signal::SIGCONT });
+        }
+    }
+
+    /// Says whether a node is to mine.
+    pub fn mine(&mut self, index: usize, on: bool) {
+        self.list[index].mining = on;
+    }
+
+    /// Tells whether a node is to mine.
+    pub fn is_mining(&self, index: usize) -> bool {
+        self.list[index].mining
+    }
+
+    fn signal(&self, index: usize, signal: Signal) {
+        if let Some(process) = self.manifest.nodes[index].process {
+            process.signal(signal);
+        }
+    }
+
+    /// Notices ended processes and starts again those that were waited for. Returns what ended by itself, and who did
+    /// not end in time and was killed.
+    ///
+    /// # Errors
+    /// If a process cannot be started.
+    pub fn reap(&mut self) -> anyhow::Result<(Vec<Ended>, Vec<usize>)> {
+        let (mut ended, mut stuck) = (Vec::new(), Vec::new());
+        for index in 0..self.count() {
+            let node = &mut self.list[index];
+            let Some(child) = &mut node.child else { continue };
+            let late = node.ending.is_some_and(|since| since.elapsed() > STOP_WITHIN);
+            if late && !node.stopped {
+                stuck.push(index);
+                let _ = child.kill();
+                child.wait().with_context(|| format!("cannot wait for {}", node.name))?;
+            }
+            let Some(status) = child.try_wait().context("a child of ours")? else { continue };
+            let told = node.ending.is_some();
+            node.gone();
+            if !told {
+                ended.push(Ended { node: index, status });
+                node.wanted = false;
+            } else if node.wanted {
+                self.start(index)?;
+            }
+        }
+        Ok((ended, stuck))
+    }
+
+    /// Tells nodes what they do not do yet. Who does not answer is told later.
+    pub async fn reconcile(&mut self) {
+        let told: Vec<(usize, Does, Client)> = self
+            .reachable()
+            .into_iter()
+            .filter_map(|index| {
+                let node = &self.list[index];
+                let wanted = Does { cut: self.cuts.of(index), mining: node.mining };
+                (wanted != node.does).then(|| (index, wanted, node.client.clone()))
+            })
+            .collect();
+        let tell = |(index, wanted, client): (usize, Does, Client)| {
+            let does = self.list[index].does.clone();
+            let cut: Vec<&str> =
+                wanted.cut.iter().map(|node| self.manifest.nodes[*node].peer_id.as_str()).collect();
+            let cut = json!(cut);
+            async move {
+                let mut done = does;
+                if wanted.cut != done.cut && set_cut(&client, cut).await {
+                    done.cut = wanted.cut;
+                }
+                if wanted.mining != done.mining {
+                    let verb = if wanted.mining { "kette_startMining" } else { "kette_stopMining" };
+                    if client.ask::<Value>(verb, []).await.is_ok() {
+                        done.mining = wanted.mining;
+                    }
+                }
+                (index, done)
+            }
+        };
+        for (index, done) in join_all(told.into_iter().map(tell)).await {
+            self.list[index].does = done;
+        }
+    }
+
+    /// Ends all sessions of a node; they may be opened again.
+    pub async fn reset(&mut self, index: usize) {
+        if !self.is_reachable(index) {
+            return;
+        }
+        let others = self.manifest.nodes.iter().enumerate().filter(|(other, _)| *other != index);
+        let all: Vec<&str> = others.map(|(_, node)| node.peer_id.as_str()).collect();
+        if set_cut(&self.list[index].client, json!(all)).await {
+            // What was cut before is cut again, and nothing else, by the next `reconcile`.
+            self.list[index].does.cut = (0..self.count()).filter(|it| *it != index).collect();
+        }
+    }
+
+    /// Ends all processes: asks, waits, and kills what does not end.
+    ///
+    /// # Errors
+    /// If the end cannot be written down.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        for index in 0..self.count() {
+            // Who stands still does not hear that it is to end.
+            self.pause(index, false);
+            self.signal(index, Signal::SIGTERM);
+        }
+        let deadline = Instant::now() + END_WITHIN;
+        while Instant::now() < deadline && self.list.iter_mut().any(Node::runs) {
+            tokio::time::sleep(END_POLL).await;
+        }
+        for (node, known) in self.list.iter_mut().zip(&mut self.manifest.nodes) {
+            node.end_now();
+            known.process = None;
+        }
+        self.directory.save(&self.manifest)
+    }
+
+    /// Lets all processes go on without us.
+    pub fn keep(mut self) {
+        for node in &mut self.list {
+            node.child = None;
+        }
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        self.list.iter_mut().for_each(Node::end_now);
+    }
+}
+
+async fn set_cut(client: &Client, peers: Value) -> bool {
+    client.ask::<Value>("kette_setCut", [peers]).await.is_ok()
+}
+
+impl Node {
+    /// Tells whether there is a process.
+    fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn end_now(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Already gone is fine.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Forgets the process.
+    fn gone(&mut self) {
+        self.child = None;
+        self.ending = None;
+        self.stopped = false;
+        if let Some(answer) = self.answer.take() {
+            self.before.0 += answer.counters.reorgs;
+            self.before.1 += answer.counters.bans;
+            self.alarms.extend(answer.alarms);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What of a network file processes can carry out; pure.
+
+use crate::testnet::file;
+use anyhow::bail;
+use kette_sim::{
+    faults::closed_ways,
+    scenario::{Action, NetworkFile, Plan},
+};
+use kette_types::{ChainSpec, limits::PEERS_MAX, spec::NetworkKind};
+use std::collections::BTreeSet;
+
+/// Refuses a file that asks for anything that only the simulator can do.
+///
+/// # Errors
+/// Lists every such group and step with the reason.
+pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> anyhow::Result<()> {
+    let mut list = Vec::new();
+    for (index, group) in file.group.iter().enumerate() {
+        if let Some(key) = file::simulated(group) {
+            let why = "a process is honest, as fast as this machine, and has its clock";
+            list.push(format!("[[group]] {}: `{key}`: {why}", index + 1));
+        }
+    }
+    for (index, step) in file.step.iter().enumerate() {
+        if let Some(why) = refusal(plan, spec, seed, index, &step.action) {
+            let key = step.action.key();
+            list.push(format!("[[step]] {} (at {}, {key}): {why}", index + 1, step.at));
+        }
+    }
+    if !list.is_empty() {
+        bail!(
+            "`{}` asks for what real processes cannot do; `kette sim run` can:\n  {}",
+            file.network.name,
+            list.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+/// Returns why processes cannot carry out a step.
+fn refusal(
+    plan: &Plan,
+    spec: &ChainSpec,
+    seed: u64,
+    index: usize,
+    action: &Action,
+) -> Option<String> {
+    let why = match action {
+        Action::Partition(_) | Action::Cut(_) => {
+            return uncuttable(plan, spec, seed, index, action);
+        }
+        Action::Reset(_) if !may_cut(spec) => NOT_LOCAL,
+        Action::Crash(it) if it.at_write.is_some() => {
+            "nobody sees when a process writes: leave out `at_write`"
+        }
+        Action::Mine(it) if it.rate.is_some() => {
+            "a process keeps the hash rate that it was started with: leave out `rate`"
+        }
+        Action::Slow(_) => "processes share this machine's processors",
+        Action::Clock(_) => "processes share this machine's clock",
+        Action::Disk(_) => "processes share this machine's disk",
+        Action::Link(_) => "links between processes cannot be shaped",
+        Action::Frames(_) => "nobody stands between two processes",
+        Action::Reset(_)
+        | Action::Heal(_)
+        | Action::Crash(_)
+        | Action::Stop(_)
+        | Action::Start(_)
+        | Action::Wipe(_)
+        | Action::Pause(_)
+        | Action::Churn(_)
+        | Action::Mine(_)
+        | Action::Load(_) => return None,
+    };
+    Some(why.to_owned())
+}
+
+const NOT_LOCAL: &str =
+    "nodes cut links only on chains whose genesis says `network: local` under config.kette";
+
+fn may_cut(spec: &ChainSpec) -> bool {
+    let local = |kette: &kette_types::spec::KetteConfig| {
+        kette.development || kette.network == NetworkKind::Local
+    };
+    spec.kette.as_ref().is_some_and(local)
+}
+
+/// Returns why nodes cannot cut what a step wants cut.
+fn uncuttable(
+    plan: &Plan,
+    spec: &ChainSpec,
+    seed: u64,
+    index: usize,
+    action: &Action,
+) -> Option<String> {
+    if !may_cut(spec) {
+        return Some(NOT_LOCAL.to_owned());
+    }
+    let ways: BTreeSet<(usize, usize)> = match closed_ways(plan, seed, index, action) {
+        Ok(ways) => ways.into_iter().collect(),
+        Err(error) => return Some(error),
+    };
+    if let Some((from, to)) = ways.iter().find(|(from, to)| !ways.contains(&(*to, *from))) {
+        let name = |node: usize| &plan.nodes[node].name;
+        return Some(format!(
+            "cuts the way from {} to {} and not the way back: a link between processes is cut both ways or not \
+             at all",
+            name(*from),
+            name(*to)
+        ));
+    }
+    let most = (0..plan.nodes.len())
+        .map(|node| ways.iter().filter(|(from, _)| *from == node).count())
+        .max();
+    most.filter(|most| *most > PEERS_MAX)
+        .map(|most| format!("cuts a node from {most} others: a node can name {PEERS_MAX}"))
+}
+
+/// Returns what of a file makes no difference between processes, one line each.
+pub fn left_out(file: &NetworkFile) -> Vec<String> {
+    file::unshaped(file).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets;
+
+    fn verdict(steps: &str, groups: &str, genesis: &str) -> Result<(), String> {
+        let text = format!(
+            "schema = 1\n[network]\nname = \"test\"\nchain = \"atmn\"\n{genesis}\n\
+             [[group]]\nname = \"n\"\ncount = 6\n{groups}\n{steps}"
+        );
+        let file = NetworkFile::parse(&text).unwrap();
+        let plan = Plan::new(&file).unwrap();
+        let spec = ChainSpec::from_json(&file::genesis_text(&file).unwrap()).unwrap();
+        check(&file, &plan, &spec, 0).map_err(|error| error.to_string())
+    }
+
+    fn step(action: &str) -> Result<(), String> {
+        verdict(&format!("[[step]]\nat = \"1s\"\n{action}\n"), "", "")
+    }
+
+    #[test]
+    fn accepts_what_processes_can_do() {
+        for action in [
+            "partition = { groups = [[\"n-0\"], [\"n-1..5\"]], for = \"1s\" }",
+            "partition = { kind = \"halves\", flap = \"2s\" }",
+            "partition = { kind = \"isolate\" }",
+            "cut = { from = [\"n-0\"], to = [\"n-1\"] }",
+            "heal = {}",
+            "reset = { nodes = [\"*\"] }",
+            "crash = { nodes = [\"n-1\"], restart_after = \"1s\" }",
+            "stop = { nodes = [\"n-1\"] }",
+            "start = { nodes = [\"n-1\"] }",
+            "wipe = { nodes = [\"n-1\"] }",
+            "pause = { nodes = [\"n-1\"], for = \"1s\" }",
+            "churn = { nodes = [\"*\"], every = \"5s\", down = \"5s\" }",
+            "mine = { nodes = [\"n-1\"], on = false }",
+            "load = { rate = 2.0 }",
+        ] {
+            assert_eq!(step(action), Ok(()), "{action}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest_with_its_reason() {
+        for (action, why) in [
+            (
+                "cut = { from = [\"n-0\"], to = [\"n-1\"], one_way = true }",
+                "both ways or not at all",
+            ),
+            ("partition = { kind = \"majority\", one_way = true }", "both ways or not at all"),
+            // Of six the smallest majority is four: hearing is not mutual.
+            ("partition = { kind = \"ring\" }", "both ways or not at all"),
+            ("crash = { nodes = [\"n-1\"], at_write = \"before\" }", "at_write"),
+            ("mine = { nodes = [\"n-1\"], rate = 7 }", "hash rate"),
+            ("slow = { nodes = [\"n-1\"], factor = 2.0 }", "processors"),
+            ("clock = { nodes = [\"n-1\"], jump_ms = 7 }", "clock"),
+            ("disk = { nodes = [\"n-1\"], fault = \"full\" }", "disk"),
+            ("link = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 0.1 } }", "shaped"),
+            ("frames = { nodes = [\"n-1\"], corrupt = 0.1 }", "between two processes"),
+        ] {
+            let error = step(action).unwrap_err();
+            assert!(error.contains(why) && error.contains("[[step]] 1 (at 1s, "), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_everything_at_once() {
+        let steps = "[[step]]\nat = \"1s\"\nclock = { nodes = [\"n-1\"], jump_ms = 7 }\n\
+                     [[step]]\nat = \"2s\"\nheal = {}\n\
+                     [[step]]\nat = \"height:3\"\ndisk = { nodes = [\"n-1\"], fault = \"full\" }\n";
+        let group = "[[group]]\nnames = [\"liar\"]\nbyzantine = \"sync-liar\"";
+        let error = verdict(steps, group, "").unwrap_err();
+        for place in ["[[group]] 2: `byzantine`", "[[step]] 1 (", "[[step]] 3 (at height:3, disk)"]
+        {
+            assert!(error.contains(place), "{place} is missing in: {error}");
+        }
+        assert!(!error.contains("[[step]] 2"), "{error}");
+    }
+
+    #[test]
+    fn cuts_nothing_on_a_public_chain() {
+        let steps = "[[step]]\nat = \"1s\"\npartition = { kind = \"halves\" }\n";
+        let error = verdict(steps, "", "[genesis.config.kette]\nnetwork = \"public\"").unwrap_err();
+        assert!(error.contains("network: local"), "{error}");
+    }
+
+    #[test]
+    fn knows_which_scenarios_it_can_run() {
+        let able = |name: &str| {
+            let file = file::load(name).unwrap();
+            let plan = Plan::new(&file).unwrap();
+            let spec = ChainSpec::from_json(&file::genesis_text(&file).unwrap()).unwrap();
+            check(&file, &plan, &spec, file.network.seed).is_ok()
+        };
+        let able: Vec<&str> = presets::scenarios().filter(|name| able(name)).collect();
+        assert_eq!(able, ["fork1", "fork2", "fork3", "churn", "geo"]);
+    }
+}
