@@ -385,6 +385,11 @@ impl Node {
         &self.mempool
     }
 
+    /// Tells whether a peer is banned or has lost points, for hosts that forgive.
+    pub fn blames(&self, peer: &PeerId) -> bool {
+        self.peers.blames(self.now, peer)
+    }
+
     pub(crate) fn chain_status(&self) -> ChainStatus {
         let head = self.tree.head();
         ChainStatus {
