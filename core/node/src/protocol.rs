@@ -217,6 +217,8 @@ impl Node {
                             out,
                         );
                         None
+                    } else if self.sync.was_named(peer, header.parent_hash) {
+                        None
                     } else {
                         Some(Fault::WrongAnswer("headers do not follow the locator"))
                     };

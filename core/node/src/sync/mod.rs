@@ -10,21 +10,18 @@
 
 mod bodies;
 mod headers;
+mod peer;
 #[cfg(test)]
 mod tests;
 
 use bodies::Bodies;
 use headers::HeaderChain;
 pub use headers::PendingHeader;
+use peer::{HeaderRequest, OVERDUE_MAX, Peer};
 
 use crate::{Output, import::STAGED_BLOCKS_MAX, io::earliest, patience::patience};
 use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Headers kept ahead of the executed chain,
 pub const HEADERS_AHEAD_MAX: usize = 8_192;
@@ -56,49 +53,6 @@ pub struct Sync {
     forgotten: Vec<B256>,
     /// No peer's request or pause ends before this.
     peers_due: Option<Time>,
-}
-
-#[derive(Debug, Default)]
-struct Peer {
-    weight: U256,
-    number: u64,
-    headers: Option<HeaderRequest>,
-    unbacked: u32,
-    /// Answers that were late, empty or brought nothing, since the last good one: others are asked first.
-    strikes: u32,
-    /// It announced a block whose parent we do not have: ask it once, whatever it claims.
-    announced: bool,
-    /// Requests that timed out: an answer after all is late, not unasked for.
-    overdue: VecDeque<u64>,
-    pause_until: Option<Time>,
-    /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
-    window: usize,
-}
-
-impl Peer {
-    fn deadlines(&self) -> [Option<Time>; 2] {
-        [self.headers.as_ref().map(|request| request.due), self.pause_until]
-    }
-
-    fn note_overdue(&mut self, request: Option<u64>) {
-        self.overdue.extend(request);
-        if self.overdue.len() > OVERDUE_MAX {
-            self.overdue.pop_front();
-        }
-    }
-
-    /// Tells whether this request timed out, once.
-    fn takes_overdue(&mut self, request: u64) -> bool {
-        let at = self.overdue.iter().position(|overdue| *overdue == request);
-        at.is_some_and(|at| self.overdue.remove(at).is_some())
-    }
-}
-
-#[derive(Debug)]
-struct HeaderRequest {
-    id: u64,
-    due: Time,
-    claimed: U256,
 }
 
 /// What the node must do with an answer of headers.
@@ -261,6 +215,12 @@ impl Sync {
         self.headers.insert(pending, max)
     }
 
+    /// Tells whether a peer was told that we have this block: an answer that follows it is no fault, even if the block
+    /// was forgotten meanwhile.
+    pub fn was_named(&self, peer: PeerId, hash: B256) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.named == Some(hash))
+    }
+
     /// A header answer brought nothing that we did not have although its sender claims more weight.
     pub fn headers_useless(&mut self, now: Time, peer: PeerId) {
         if let Some(entry) = self.peers.get_mut(&peer) {
@@ -402,7 +362,8 @@ impl Sync {
     }
 
     /// Forgets the best branch if nobody hands out its next block. While it counts as the best one, lighter
-    /// branches that do exist are not asked for, and its headers take their room.
+    /// branches that do exist are not asked for, and its headers take their room. Whoever was just asked for the block
+    /// may still answer.
     ///
     /// A branch that is no better than ours is not asked for, so nobody is late with it.
     fn give_up(
@@ -425,7 +386,7 @@ impl Sync {
             _ => now,
         };
         self.front = Some((first, since));
-        if now < since + patience(GIVE_UP_AFTER) {
+        if now < since + patience(GIVE_UP_AFTER) || self.bodies.is_asked(first) {
             return;
         }
         self.front = None;
@@ -475,14 +436,15 @@ impl Sync {
             .max_by_key(|(id, p)| (Reverse(p.strikes), p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
-        let mut hashes: Vec<B256> =
-            self.headers.best().map(|b| b.header.hash()).into_iter().collect();
+        let named = self.headers.best().map(|best| best.header.hash());
+        let mut hashes: Vec<B256> = named.into_iter().collect();
         hashes.extend(locator());
         hashes.truncate(limits::LOCATOR_MAX);
         let request = self.next_id;
         self.next_id += 1;
         let peer = self.peers.get_mut(&id).expect("the candidate was just found");
         peer.announced = false;
+        peer.named = named;
         peer.headers = Some(HeaderRequest {
             id: request,
             due: now + patience(HEADERS_TIMEOUT),
@@ -546,7 +508,9 @@ impl Sync {
 
     /// Returns when [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let front = self.front.map(|(_, since)| since + patience(GIVE_UP_AFTER));
+        // A request for it has its own deadline.
+        let front = self.front.filter(|(hash, _)| !self.bodies.is_asked(*hash));
+        let front = front.map(|(_, since)| since + patience(GIVE_UP_AFTER));
         earliest([self.peers_due, self.bodies.deadline(), front])
     }
 
@@ -583,7 +547,5 @@ const BODIES_AHEAD_MAX: usize = 1_024;
 const REQUESTS_PER_PEER: usize = 2;
 /// Bodies in the first request to a peer.
 const BODIES_WINDOW_START: usize = 16;
-/// Timed-out requests remembered per peer.
-const OVERDUE_MAX: usize = 8;
 /// Bodies in a request to a peer that timed out.
 const BODIES_WINDOW_MIN: usize = 4;

@@ -304,6 +304,23 @@ fn a_branch_that_nobody_hands_out_is_forgotten_and_a_lighter_one_is_fetched() {
 }
 
 #[test]
+fn who_was_just_asked_may_still_answer() {
+    let mut bench = Bench::new();
+    bench.accept(&chain(3, 1), id(1));
+    assert!(bench.tick().bodies.is_empty(), "nobody is there");
+    // Somebody who has it comes shortly before it would be forgotten.
+    bench.now = bench.now + GIVE_UP_AFTER - Duration::from_secs(1);
+    bench.peers(1, 3);
+    assert_eq!(bench.tick().bodies.len(), 1);
+    bench.now = bench.now + Duration::from_secs(1);
+    bench.tick();
+    assert!(bench.sync.take_forgotten().is_empty());
+    bench.now = bench.now + BODIES_TIMEOUT;
+    bench.tick();
+    assert_eq!(bench.sync.take_forgotten().len(), 3);
+}
+
+#[test]
 fn what_can_no_longer_join_the_tree_is_forgotten_with_all_on_top_of_it() {
     let mut bench = Bench::new();
     bench.peers(1, 9);
