@@ -1,7 +1,8 @@
 //! The path of a block: announced or fetched -> header checked -> senders recovered -> executed -> in the tree.
 //!
 //! A block that cannot go on waits here: for its senders, for its parent, or for its time. Everything that
-//! waits is bounded; what is pushed out is fetched again by sync if it is still wanted.
+//! waits is bounded; what is pushed out is fetched again by sync if it is still wanted. Sync knows the header of every
+//! staged block: what it forgets is forgotten here, and what is lost here it fetches.
 
 use crate::{
     CommandError, Event, Node, Output, Reply, Ticket,
@@ -25,6 +26,8 @@ use std::{
 
 /// Blocks that wait, at most; twice that with those whose parent is there.
 const STAGED_MAX: usize = 2_048;
+/// Blocks that wait, in all.
+pub(crate) const STAGED_BLOCKS_MAX: usize = 2 * STAGED_MAX;
 /// Bytes of blocks that wait, at most; twice that with those whose parent is there.
 const STAGED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Blocks that wait for an unknown parent, at most.
@@ -91,14 +94,6 @@ impl Importer {
         !self.ready.is_empty()
     }
 
-    pub(crate) fn header(&self, hash: B256) -> Option<&SealedHeader> {
-        self.staged.get(&hash).map(|staged| &staged.block.header)
-    }
-
-    pub(crate) fn total_weight(&self, hash: B256) -> Option<U256> {
-        self.staged.get(&hash).map(|staged| staged.total_weight)
-    }
-
     pub(crate) fn is_staged(&self, hash: B256) -> bool {
         self.staged.contains_key(&hash)
     }
@@ -116,11 +111,11 @@ impl Importer {
     }
 
     pub(crate) fn loads(&self, loads: &mut crate::Loads) {
-        loads.note("staged", self.staged.len(), 2 * STAGED_MAX);
+        loads.note("staged", self.staged.len(), STAGED_BLOCKS_MAX);
         loads.note("staged_bytes", self.bytes, 2 * STAGED_BYTES_MAX);
         loads.note("staged_parents", self.children.len(), self.staged.len());
         // A block is queued when it comes, when its senders are known and when its parent is attached.
-        loads.note("ready", self.ready.len(), 3 * 2 * STAGED_MAX);
+        loads.note("ready", self.ready.len(), 3 * STAGED_BLOCKS_MAX);
         loads.note("orphans", self.orphans.len(), ORPHANS_MAX);
         loads.note("invalid", self.invalid.len(), INVALID_MAX);
     }
@@ -177,29 +172,6 @@ impl Importer {
         }
         Some(staged)
     }
-
-    /// Forgets a block that waits.
-    pub(crate) fn forget(&mut self, hash: B256) {
-        self.remove(hash);
-    }
-
-    /// Forgets blocks that wait below `horizon`: their parents did not come and can no longer matter.
-    fn prune(&mut self, horizon: u64) -> Vec<Staged> {
-        let staged = self.staged.iter().filter(|(_, s)| s.block.header.number < horizon);
-        let dead: Vec<B256> = staged.map(|(hash, _)| *hash).collect();
-        dead.into_iter().filter_map(|hash| self.remove(hash)).collect()
-    }
-
-    /// Takes a block and everything staged on top of it.
-    fn remove_branch(&mut self, root: B256) -> Vec<Staged> {
-        let mut gone = Vec::new();
-        let mut stack = vec![root];
-        while let Some(hash) = stack.pop() {
-            stack.extend(self.children.get(&hash).into_iter().flatten().copied());
-            gone.extend(self.remove(hash));
-        }
-        gone
-    }
 }
 
 /// Why a header is not accepted.
@@ -225,7 +197,7 @@ impl Node {
         now: Time,
         header: &SealedHeader,
     ) -> Result<(U256, U256), HeaderVerdict> {
-        let all = AllHeaders { tree: &self.tree, sync: &self.sync, importer: &self.importer };
+        let all = AllHeaders { tree: &self.tree, sync: &self.sync };
         let parent_hash = header.parent_hash;
         if self.importer.is_invalid(header.hash()) || self.importer.is_invalid(parent_hash) {
             return Err(HeaderVerdict::Invalid("descends from an invalid block".to_owned()));
@@ -253,13 +225,22 @@ impl Node {
             self.answer(source, Ok(Reply::Block(hash)), out);
             return;
         }
-        if self.importer.is_staged(hash) || self.importer.is_orphan(hash) {
+        let is_orphan = self.importer.is_orphan(hash);
+        if self.importer.is_staged(hash) || is_orphan {
             let error = CommandError::Failed("the block is on its way already".to_owned());
             self.answer(source, Err(error), out);
+            if is_orphan && self.sync.pending(hash).is_some() {
+                // Its header was checked meanwhile, so it need not wait here any more.
+                for held in self.importer.take_orphans(|orphan| orphan.block.hash() == hash) {
+                    self.stage(now, held.block, held.source, out);
+                }
+            }
             return;
         }
         if !body_matches(&block.header, &block.body) {
-            self.sync.body_refused(hash, source_peer(source).unwrap_or_default());
+            if let Some(peer) = source_peer(source) {
+                self.sync.body_refused(hash, peer);
+            }
             self.blame(now, source, Fault::BodyMismatch, out);
             return;
         }
@@ -311,15 +292,23 @@ impl Node {
     ) {
         let bytes = alloy_rlp::Encodable::length(&block);
         // What waits for its parent must not keep out what can be executed now.
-        let share = if self.tree.contains(block.header.parent_hash) { 2 } else { 1 };
+        let fits = self.tree.contains(block.header.parent_hash);
+        let share = if fits { 2 } else { 1 };
         if self.importer.staged.len() >= share * STAGED_MAX
             || self.importer.bytes + bytes > share * STAGED_BYTES_MAX
+            || !self.sync.block_accepted(
+                block.header.clone(),
+                weight,
+                total_weight,
+                source_peer(source),
+            )
         {
-            self.sync.body_dropped(block.hash());
             let error = CommandError::Failed("too many blocks are on their way".to_owned());
             self.answer(source, Err(error), out);
             return;
         }
+        // What it stands on may be asked for only now that something heavier is on top of it.
+        self.sync_due |= !fits;
         let senders: Vec<Option<Address>> =
             block.body.transactions.iter().map(|t| self.mempool.sender(*t.tx_hash())).collect();
         let missing: Vec<usize> =
@@ -398,8 +387,7 @@ impl Node {
                 self.answer(source, Ok(Reply::Block(hash)), out);
             }
             Err(error @ (BlockError::Read(_) | BlockError::Senders { .. })) => {
-                // The node failed, not the block: nobody is to blame, and it may be tried again.
-                self.sync.body_dropped(hash);
+                // The node failed, not the block: nobody is to blame, and sync fetches it again.
                 self.alarm(format!("block {hash} could not be executed: {error}"), out);
                 let failed = CommandError::Failed(error.to_string());
                 self.answer(source, Err(failed), out);
@@ -458,13 +446,12 @@ impl Node {
         for (descendant, peer) in self.sync.invalid(hash) {
             self.importer.mark_invalid(descendant);
             if descendant == hash {
-                to_blame.insert(peer);
+                to_blame.extend(peer);
             }
-        }
-        for staged in self.importer.remove_branch(hash) {
-            self.importer.mark_invalid(staged.block.hash());
-            let error = CommandError::Block(reason.clone());
-            self.answer(staged.source, Err(error), out);
+            if let Some(staged) = self.importer.remove(descendant) {
+                let error = CommandError::Block(reason.clone());
+                self.answer(staged.source, Err(error), out);
+            }
         }
         if let Source::Client(_) = source {
             self.answer(source, Err(CommandError::Block(reason.clone())), out);
@@ -491,11 +478,12 @@ impl Node {
         }
     }
 
-    /// Forgets what waits below the horizon.
-    pub(crate) fn prune_staged(&mut self, out: &mut Outbox) {
-        for dead in self.importer.prune(self.tree.horizon()) {
-            self.sync.body_dropped(dead.block.hash());
-            self.give_up(dead.source, out);
+    /// Forgets blocks that sync gave up: their parents did not come, or can no longer matter.
+    pub(crate) fn forget_staged(&mut self, out: &mut Outbox) {
+        for hash in self.sync.take_forgotten() {
+            if let Some(staged) = self.importer.remove(hash) {
+                self.give_up(staged.source, out);
+            }
         }
     }
 

@@ -385,6 +385,11 @@ impl Node {
         &self.mempool
     }
 
+    /// Tells whether a peer is banned or has lost points, for hosts that forgive.
+    pub fn blames(&self, peer: &PeerId) -> bool {
+        self.peers.blames(self.now, peer)
+    }
+
     pub(crate) fn chain_status(&self) -> ChainStatus {
         let head = self.tree.head();
         ChainStatus {
@@ -466,11 +471,10 @@ impl Node {
     }
 }
 
-/// Headers of the tree, of sync and of staged blocks, for checks of headers above the executed chain.
+/// Headers of the tree and of sync, for checks of headers above the executed chain.
 pub(crate) struct AllHeaders<'a> {
     pub(crate) tree: &'a BlockTree,
     pub(crate) sync: &'a Sync,
-    pub(crate) importer: &'a Importer,
 }
 
 impl Headers for AllHeaders<'_> {
@@ -481,9 +485,6 @@ impl Headers for AllHeaders<'_> {
         if let Some(pending) = self.sync.pending(hash) {
             return Ok(Some(pending.header.clone()));
         }
-        if let Some(header) = self.importer.header(hash) {
-            return Ok(Some(header.clone()));
-        }
         self.tree.header(hash)
     }
 }
@@ -493,7 +494,6 @@ impl AllHeaders<'_> {
         self.tree
             .total_weight(hash)
             .or_else(|| self.sync.pending(hash).map(|pending| pending.total_weight))
-            .or_else(|| self.importer.total_weight(hash))
     }
 }
 

@@ -390,6 +390,8 @@ impl Node {
         self.tree.finalize(hash);
         out.record(final_record(number, hash, justification));
         let dead = self.tree.prune(reorg_limit(&self.spec) + 1);
+        self.sync.prune(self.tree.horizon(), &dead);
+        self.forget_staged(out);
         if !dead.is_empty() {
             out.record(Record::Prune(dead));
         }
@@ -399,8 +401,6 @@ impl Node {
         for hash in gone {
             self.recent.remove(&hash);
         }
-        self.prune_staged(out);
-        self.sync.prune(self.tree.horizon());
         self.make_checkpoint(now, false, out);
         out.order(Output::Event(Event::Finalized { number, hash }));
     }

@@ -99,6 +99,7 @@ impl Node {
                 self.sync.claimed(peer, compact.header.number, total_weight);
                 self.peers.saw_block(&peer, &compact.header, total_weight);
                 let header = compact.header.clone();
+                self.sync_due |= !self.tree.contains(header.parent_hash);
                 let rebuilt = self.relay.begin(now, peer, compact, &self.mempool, out.orders());
                 match rebuilt {
                     Rebuilt::Block(_) => self.counters.compact_hits += 1,
@@ -216,6 +217,8 @@ impl Node {
                             out,
                         );
                         None
+                    } else if self.sync.was_named(peer, header.parent_hash) {
+                        None
                     } else {
                         Some(Fault::WrongAnswer("headers do not follow the locator"))
                     };
@@ -311,14 +314,10 @@ impl Node {
                 now,
                 ours,
                 &mut || tree.locator().unwrap_or_default(),
-                &|hash| {
-                    tree.contains(hash) || importer.is_staged(hash) || relay.is_rebuilding(hash)
-                },
+                &|hash| importer.is_staged(hash) || relay.is_rebuilding(hash),
                 out.orders(),
             );
-            for hash in self.sync.take_abandoned() {
-                self.importer.forget(hash);
-            }
+            self.forget_staged(out);
             self.faults(now, faults, out);
         }
         let syncing = self.sync.progress(self.ours()).is_some();
@@ -434,6 +433,8 @@ impl Node {
         for hash in &gone {
             self.recent.remove(hash);
         }
+        self.sync.prune(self.tree.horizon(), &gone);
+        self.forget_staged(out);
         out.record(Record::Prune(gone));
         self.engine_input(now, kette_consensus::Input::Block(hash), out);
         Ok(Reply::Done)

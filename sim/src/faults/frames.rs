@@ -2,11 +2,15 @@
 
 use super::layers::Layers;
 use crate::{World, scenario::step::Frames, world::FrameFaults};
+use kette_node::Command;
+use std::collections::BTreeSet;
 
 /// Frame faults that are on, by sender.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
     faults: Layers<usize, FrameFaults>,
+    /// Whose frames were ever tampered with.
+    tampered: BTreeSet<usize>,
 }
 
 impl Senders {
@@ -25,6 +29,7 @@ impl Senders {
         };
         for &node in nodes {
             self.faults.put(step, node, faults);
+            self.tampered.insert(node);
             self.apply(world, node);
         }
         Ok(())
@@ -39,6 +44,22 @@ impl Senders {
     pub(super) fn heal(&mut self, world: &mut World) {
         for node in self.faults.clear() {
             self.apply(world, node);
+        }
+    }
+
+    /// Lets operators forgive honest peers that looked guilty, because frames of either side were tampered with: a ban
+    /// lasts longer than a network may take to converge.
+    pub(super) fn forgive(&self, world: &mut World) {
+        let honest: Vec<usize> =
+            (0..world.hosts.len()).filter(|host| world.hosts[*host].is_honest()).collect();
+        for (judge, accused) in honest.iter().flat_map(|a| honest.iter().map(move |b| (*a, *b))) {
+            if !self.tampered.contains(&judge) && !self.tampered.contains(&accused) {
+                continue;
+            }
+            let peer = world.hosts[accused].id;
+            if world.hosts[judge].node().is_some_and(|node| node.blames(&peer)) {
+                world.command(judge, Command::Unban(peer));
+            }
         }
     }
 

@@ -179,11 +179,12 @@ impl Faults {
         }
     }
 
-    /// Ends everything and starts every honest host that is down.
+    /// Ends everything, starts every honest host that is down, and lifts bans that tampered frames led to.
     pub fn heal_all(&mut self, world: &mut World) {
         self.heal(world);
         self.clocks.heal(world, &self.plan.nodes);
         self.downs.heal(world);
+        self.senders.forgive(world);
     }
 
     /// Ends what [`Action::Heal`] ends: crashed nodes stay down, clocks stay as they are.

@@ -10,6 +10,7 @@ use crate::{
     },
     world::Options,
 };
+use kette_node::Command;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -345,4 +346,27 @@ fn healing_ends_everything_and_everybody_returns() {
     let heads: BTreeSet<u64> =
         stage.world.honest().map(|host| host.node().unwrap().tree().head().number).collect();
     assert!(*heads.first().unwrap() > 20, "{heads:?}");
+}
+
+#[test]
+fn bans_that_tampered_frames_led_to_are_lifted_at_the_heal() {
+    let mut stage = Stage::new(3);
+    stage.start();
+    stage.run(2);
+    stage.begin(0, &action("frames = { nodes = [\"n-0\"], replay = 0.1 }"));
+    let ids: Vec<_> = stage.world.hosts.iter().map(|host| host.id).collect();
+    let pairs = [(0, 1), (2, 0), (1, 2)];
+    for (judge, accused) in pairs {
+        stage.world.command(judge, Command::Ban(ids[accused], 3_600));
+    }
+    stage.run(1);
+    let blames = |stage: &Stage| {
+        pairs.map(|(judge, accused)| {
+            stage.world.hosts[judge].node().expect("it is up").blames(&ids[accused])
+        })
+    };
+    assert_eq!(blames(&stage), [true, true, true]);
+    stage.faults.heal_all(&mut stage.world);
+    stage.run(1);
+    assert_eq!(blames(&stage), [false, false, true], "only where frames were tampered with");
 }

@@ -82,6 +82,8 @@ pub struct Session {
     pub(crate) arrives: [Moment; 5],
     /// When the last frame of all arrives at the other side.
     pub(crate) last: Moment,
+    /// Answers that wait for the uplink.
+    pub(crate) backlog: super::backlog::Backlog,
     /// The node spoke its first word on it.
     pub(crate) begun: bool,
 }

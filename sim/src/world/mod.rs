@@ -1,5 +1,6 @@
 //! The world: hosts, links, virtual time, and the loop that moves them.
 
+mod backlog;
 mod clock;
 mod host;
 mod network;

@@ -6,6 +6,7 @@
 
 use super::{
     Session, World,
+    backlog::Backlog,
     queue::{Answer, Content, Happening},
     shape::{Shapes, transmission},
 };
@@ -246,6 +247,10 @@ impl World {
             return self.hold(from, to, happening);
         }
         let left = self.uplink(at, from, frame);
+        if left > at && frame.lane == Lane::Bulk && !self.queued(at, from, peer, link, left, frame)
+        {
+            return self.reset_session(from, to);
+        }
         let (a, b) = (&self.hosts[from], &self.hosts[to]);
         let shape = self.links.shapes.get((from, a.region), (to, b.region));
         // A moment longer than the answer to a dial takes, which comes before the first frame.
@@ -280,6 +285,31 @@ impl World {
             *all = (*all).max(at) + time;
             *fast
         }
+    }
+
+    /// Notes an answer in its session's send queue; `false` if it is full, and what waits in it is let go.
+    fn queued(
+        &mut self,
+        at: Moment,
+        from: usize,
+        peer: PeerId,
+        link: u64,
+        left: Moment,
+        frame: &Frame,
+    ) -> bool {
+        let here = &mut self.hosts[from];
+        let Some(session) = here.sessions.get_mut(&peer).filter(|s| s.link == link) else {
+            return true;
+        };
+        if session.backlog.push(at, left, frame.bytes) {
+            return true;
+        }
+        let waits = session.backlog.bytes() + frame.bytes;
+        if let Some(rate) = self.links.shapes.uplink(here.region) {
+            let [_, all] = &mut here.uplink;
+            *all = at.max(*all - transmission(waits, rate));
+        }
+        false
     }
 
     fn hold(&mut self, from: usize, to: usize, happening: Happening) {
@@ -445,9 +475,18 @@ impl World {
 }
 
 impl Session {
-    pub(super) const fn new(remote: usize, link: u64, direction: Direction, since: Moment) -> Self {
+    pub(super) fn new(remote: usize, link: u64, direction: Direction, since: Moment) -> Self {
         let never = Moment::START;
-        Self { remote, link, direction, since, arrives: [never; 5], last: never, begun: false }
+        Self {
+            remote,
+            link,
+            direction,
+            since,
+            arrives: [never; 5],
+            last: never,
+            backlog: Backlog::default(),
+            begun: false,
+        }
     }
 }
 

@@ -29,3 +29,19 @@ swarm! {
     seeds_150_to_174: 150..175,
     seeds_175_to_199: 175..200,
 }
+
+/// Seeds above these that found a fault once, with what it was.
+const FOUND: [(u64, &str); 5] = [
+    (403, "all had banned an honest node whose frames were tampered with"),
+    (569, "headers on a branch that was forgotten meanwhile were called a wrong answer"),
+    (595, "one turn called a block final and replaced it, with an alarm"),
+    (950, "the block below one that was whole at once was never fetched"),
+    (954, "the same, at two nodes"),
+];
+
+#[test]
+fn seeds_that_found_faults() {
+    for (seed, what) in FOUND {
+        assert_ok(what, &run(&drawn(seed), seed));
+    }
+}

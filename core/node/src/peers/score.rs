@@ -164,6 +164,11 @@ impl Peers {
         self.bans.holds(now, peer)
     }
 
+    /// Whether the peer is banned or has lost points.
+    pub fn blames(&self, now: Time, peer: &PeerId) -> bool {
+        self.is_banned(now, peer) || self.score(now, peer) < SCORE_MAX
+    }
+
     /// Returns the peer's score, of 100.
     pub fn score(&self, now: Time, peer: &PeerId) -> i32 {
         self.scores.get(peer).map_or(SCORE_MAX, |score| score.points(now))

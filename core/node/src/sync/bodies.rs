@@ -1,16 +1,14 @@
-//! Who was asked for which bodies, and what became of it.
+//! Who was asked for which bodies, and who had wrong ones.
 
 use kette_types::{B256, PeerId, Time, limits::BODIES_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Body requests in flight and blocks that were handed to the importer.
+/// Body requests in flight.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
     requests: BTreeMap<(PeerId, u64), Request>,
     /// Asked for and not answered.
     in_flight: BTreeSet<B256>,
-    /// Arrived and handed on; not in the tree yet.
-    staged: BTreeSet<B256>,
     /// Peers whose body did not fit the header.
     refused: BTreeMap<B256, BTreeSet<PeerId>>,
 }
@@ -22,8 +20,8 @@ struct Request {
 }
 
 impl Bodies {
-    pub(super) fn is_taken(&self, hash: B256) -> bool {
-        self.in_flight.contains(&hash) || self.staged.contains(&hash)
+    pub(super) fn is_asked(&self, hash: B256) -> bool {
+        self.in_flight.contains(&hash)
     }
 
     pub(super) fn in_flight(&self, peer: PeerId) -> usize {
@@ -56,14 +54,6 @@ impl Bodies {
         Some(request.hashes)
     }
 
-    pub(super) fn staged(&mut self, hash: B256) {
-        self.staged.insert(hash);
-    }
-
-    pub(super) fn dropped(&mut self, hash: B256) {
-        self.staged.remove(&hash);
-    }
-
     pub(super) fn refused(&mut self, hash: B256, peer: PeerId) {
         self.refused.entry(hash).or_default().insert(peer);
     }
@@ -74,7 +64,6 @@ impl Bodies {
     }
 
     pub(super) fn done(&mut self, hash: B256) {
-        self.staged.remove(&hash);
         self.refused.remove(&hash);
     }
 
@@ -105,7 +94,6 @@ impl Bodies {
         let requests = peers * super::REQUESTS_PER_PEER;
         loads.note("body_requests", self.requests.len(), requests);
         loads.note("bodies_in_flight", self.in_flight.len(), requests * BODIES_MAX);
-        loads.note("bodies_staged", self.staged.len(), headers);
         loads.note("bodies_refused", self.refused.len(), headers);
     }
 

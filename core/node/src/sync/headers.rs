@@ -1,4 +1,7 @@
-//! Headers that were checked and wait for their bodies: a small tree above the block tree.
+//! Blocks that were checked by their headers and are not in the tree yet: a small tree above the block tree.
+//!
+//! All of them are here, whatever became of their bodies, and the parent of each is here or in the block tree. So
+//! the way from the block tree to the best of them has no gap, and what it lacks is known.
 
 use super::Ours;
 use kette_types::{B256, PeerId, SealedHeader, U256};
@@ -7,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-/// A checked header without its block.
+/// A checked header whose block is not in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingHeader {
     /// Header and seal.
@@ -16,8 +19,8 @@ pub struct PendingHeader {
     pub weight: U256,
     /// Weight of the branch up to it.
     pub total_weight: U256,
-    /// Who sent it.
-    pub from: PeerId,
+    /// Who sent it, if a peer did.
+    pub from: Option<PeerId>,
 }
 
 impl PendingHeader {
@@ -49,9 +52,10 @@ impl HeaderChain {
         self.order.last().map(|(_, Reverse(hash))| &self.headers[hash])
     }
 
-    pub(super) fn insert(&mut self, pending: PendingHeader) -> bool {
+    /// Adds a header whose parent is here or in the block tree, if there are fewer than `max`.
+    pub(super) fn insert(&mut self, pending: PendingHeader, max: usize) -> bool {
         let hash = pending.header.hash();
-        if self.headers.contains_key(&hash) || self.headers.len() >= super::HEADERS_AHEAD_MAX {
+        if self.headers.contains_key(&hash) || self.headers.len() >= max {
             return false;
         }
         self.children.entry(pending.header.parent_hash).or_default().insert(hash);
@@ -60,7 +64,12 @@ impl HeaderChain {
         true
     }
 
-    pub(super) fn remove(&mut self, hash: B256) {
+    /// Removes a header that joined the block tree.
+    pub(super) fn attached(&mut self, hash: B256) {
+        self.remove(hash);
+    }
+
+    fn remove(&mut self, hash: B256) {
         let Some(pending) = self.headers.remove(&hash) else { return };
         self.order.remove(&(pending.total_weight, Reverse(hash)));
         let parent = pending.header.parent_hash;
@@ -73,7 +82,7 @@ impl HeaderChain {
     }
 
     /// Removes a header and everything on top of it.
-    pub(super) fn remove_branch(&mut self, root: B256) -> Vec<(B256, PeerId)> {
+    pub(super) fn remove_branch(&mut self, root: B256) -> Vec<(B256, Option<PeerId>)> {
         let mut gone = Vec::new();
         let mut stack = vec![root];
         while let Some(hash) = stack.pop() {
@@ -99,17 +108,13 @@ impl HeaderChain {
         path
     }
 
-    /// Removes headers below `horizon`.
-    pub(super) fn prune(&mut self, horizon: u64) -> Vec<B256> {
-        let dead: Vec<B256> = self
-            .headers
-            .iter()
-            .filter(|(_, pending)| pending.header.number < horizon)
-            .map(|(hash, _)| *hash)
-            .collect();
-        for hash in &dead {
-            self.remove(*hash);
-        }
-        dead
+    /// Removes what can no longer join the block tree: branches that do not leave it above `horizon`, the lowest
+    /// block that it holds, and those on top of these blocks, which left it.
+    pub(super) fn prune(&mut self, horizon: u64, left: &[B256]) -> Vec<B256> {
+        let low = self.headers.values().filter(|pending| pending.header.number <= horizon);
+        let low = low.map(|pending| pending.header.hash());
+        let roots: Vec<B256> = low.chain(left.iter().copied()).collect();
+        let gone = roots.into_iter().flat_map(|root| self.remove_branch(root));
+        gone.map(|(hash, _)| hash).collect()
     }
 }

@@ -3,27 +3,30 @@
 //! A pure machine. It decides whom to ask for what and when to ask somebody else; it never executes.
 //! Headers reach it after the node checked them against their parents; bodies leave it for the importer.
 //! The same machine serves all engines: they supply weights and proof checks.
+//!
+//! It knows of every checked block that is not in the tree, also of those whose bodies came another way. A body is
+//! owed if its block is on the way to the best of them and it is neither asked for nor with the node: nothing else
+//! is remembered about it, so nothing else has to be forgotten.
 
 mod bodies;
 mod headers;
+mod peer;
 #[cfg(test)]
 mod tests;
 
 use bodies::Bodies;
 use headers::HeaderChain;
 pub use headers::PendingHeader;
+use peer::{HeaderRequest, OVERDUE_MAX, Peer};
 
-use crate::{Output, io::earliest, patience::patience};
+use crate::{Output, import::STAGED_BLOCKS_MAX, io::earliest, patience::patience};
 use kette_types::{B256, Body, Fault, Message, PeerId, SealedHeader, Time, U256, limits};
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Headers kept ahead of the executed chain.
+/// Headers kept ahead of the executed chain,
 pub const HEADERS_AHEAD_MAX: usize = 8_192;
+/// and as many blocks again that are with the node: these are not kept out by those that nobody handed out.
+pub const AHEAD_MAX: usize = HEADERS_AHEAD_MAX + STAGED_BLOCKS_MAX;
 /// An unanswered header request is asked again elsewhere after this time.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unanswered body request is asked again elsewhere after this time.
@@ -46,53 +49,10 @@ pub struct Sync {
     starting: Option<u64>,
     /// The first missing block of the best branch, and since when it is.
     front: Option<(B256, Time)>,
-    /// Blocks of branches that were forgotten, until the node took note.
-    abandoned: Vec<B256>,
+    /// Blocks that were forgotten, until the node took note.
+    forgotten: Vec<B256>,
     /// No peer's request or pause ends before this.
     peers_due: Option<Time>,
-}
-
-#[derive(Debug, Default)]
-struct Peer {
-    weight: U256,
-    number: u64,
-    headers: Option<HeaderRequest>,
-    unbacked: u32,
-    /// Answers that were late, empty or brought nothing, since the last good one: others are asked first.
-    strikes: u32,
-    /// It announced a block whose parent we do not have: ask it once, whatever it claims.
-    announced: bool,
-    /// Requests that timed out: an answer after all is late, not unasked for.
-    overdue: VecDeque<u64>,
-    pause_until: Option<Time>,
-    /// Bodies it may have in flight; grows with good answers, shrinks with time-outs.
-    window: usize,
-}
-
-impl Peer {
-    fn deadlines(&self) -> [Option<Time>; 2] {
-        [self.headers.as_ref().map(|request| request.due), self.pause_until]
-    }
-
-    fn note_overdue(&mut self, request: Option<u64>) {
-        self.overdue.extend(request);
-        if self.overdue.len() > OVERDUE_MAX {
-            self.overdue.pop_front();
-        }
-    }
-
-    /// Tells whether this request timed out, once.
-    fn takes_overdue(&mut self, request: u64) -> bool {
-        let at = self.overdue.iter().position(|overdue| *overdue == request);
-        at.is_some_and(|at| self.overdue.remove(at).is_some())
-    }
-}
-
-#[derive(Debug)]
-struct HeaderRequest {
-    id: u64,
-    due: Time,
-    claimed: U256,
 }
 
 /// What the node must do with an answer of headers.
@@ -138,7 +98,7 @@ impl Sync {
             next_id: 1,
             starting: None,
             front: None,
-            abandoned: Vec::new(),
+            forgotten: Vec::new(),
             peers_due: None,
         }
     }
@@ -230,12 +190,35 @@ impl Sync {
         total_weight: U256,
         from: PeerId,
     ) -> bool {
-        if let Some(entry) = self.peers.get_mut(&from) {
+        let pending = PendingHeader { header, weight, total_weight, from: Some(from) };
+        self.accepted(pending, HEADERS_AHEAD_MAX)
+    }
+
+    /// Notes a block that is with the node and not in the tree. Tells whether there is room for it.
+    pub fn block_accepted(
+        &mut self,
+        header: SealedHeader,
+        weight: U256,
+        total_weight: U256,
+        from: Option<PeerId>,
+    ) -> bool {
+        self.headers.get(header.hash()).is_some()
+            || self.accepted(PendingHeader { header, weight, total_weight, from }, AHEAD_MAX)
+    }
+
+    fn accepted(&mut self, pending: PendingHeader, max: usize) -> bool {
+        if let Some(entry) = pending.from.and_then(|from| self.peers.get_mut(&from)) {
             // What it showed it has, whatever it claimed before.
-            entry.weight = entry.weight.max(total_weight);
-            entry.number = entry.number.max(header.number);
+            entry.weight = entry.weight.max(pending.total_weight);
+            entry.number = entry.number.max(pending.header.number);
         }
-        self.headers.insert(PendingHeader { header, weight, total_weight, from })
+        self.headers.insert(pending, max)
+    }
+
+    /// Tells whether a peer was told that we have this block: an answer that follows it is no fault, even if the block
+    /// was forgotten meanwhile.
+    pub fn was_named(&self, peer: PeerId, hash: B256) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.named == Some(hash))
     }
 
     /// A header answer brought nothing that we did not have although its sender claims more weight.
@@ -247,7 +230,7 @@ impl Sync {
         }
     }
 
-    /// Returns a header that waits for its body.
+    /// Returns the header of a checked block that is not in the tree.
     pub fn pending(&self, hash: B256) -> Option<&PendingHeader> {
         self.headers.get(hash)
     }
@@ -289,7 +272,6 @@ impl Sync {
         let mut arrived = Vec::with_capacity(bodies.len());
         for (hash, body) in asked.into_iter().zip(bodies) {
             if let Some(pending) = self.headers.get(hash) {
-                self.bodies.staged(hash);
                 arrived.push(Arrived { header: pending.header.clone(), body, peer });
             }
         }
@@ -298,25 +280,19 @@ impl Sync {
 
     /// A body did not belong to its header: fetch it again, from another peer.
     pub fn body_refused(&mut self, hash: B256, peer: PeerId) {
-        self.bodies.dropped(hash);
         if self.headers.get(hash).is_some() {
             self.bodies.refused(hash, peer);
         }
     }
 
-    /// A body could not be kept or used now, for reasons of our own: fetch it again.
-    pub fn body_dropped(&mut self, hash: B256) {
-        self.bodies.dropped(hash);
-    }
-
     /// A block joined the tree.
     pub fn attached(&mut self, hash: B256) {
-        self.headers.remove(hash);
+        self.headers.attached(hash);
         self.bodies.done(hash);
     }
 
     /// A block broke a rule: it and all headers on top of it are forgotten. Returns who sent those headers.
-    pub fn invalid(&mut self, hash: B256) -> Vec<(B256, PeerId)> {
+    pub fn invalid(&mut self, hash: B256) -> Vec<(B256, Option<PeerId>)> {
         let gone = self.headers.remove_branch(hash);
         for (hash, _) in &gone {
             self.bodies.done(*hash);
@@ -324,29 +300,32 @@ impl Sync {
         gone
     }
 
-    /// Forgets pending headers that can no longer win, when the chain moved on without them.
-    pub fn prune(&mut self, horizon: u64) {
-        for hash in self.headers.prune(horizon) {
+    /// Forgets headers that can no longer join the tree: its lowest block is now at `horizon`, and these blocks of
+    /// side branches left it.
+    pub fn prune(&mut self, horizon: u64, left: &[B256]) {
+        for hash in self.headers.prune(horizon, left) {
             self.bodies.done(hash);
+            self.forgotten.push(hash);
         }
     }
 
     /// Asks for what is due: headers where a peer claims more, bodies of the best headers.
     ///
-    /// `locator` is computed only if a header request goes out. Returns faults of peers that did not answer.
+    /// `locator` is computed only if a header request goes out; `is_here` tells whether a block is with the node or
+    /// being rebuilt. Returns faults of peers that did not answer.
     pub fn tick(
         &mut self,
         now: Time,
         ours: Ours,
         locator: &mut dyn FnMut() -> Vec<B256>,
-        known: &dyn Fn(B256) -> bool,
+        is_here: &dyn Fn(B256) -> bool,
         out: &mut Vec<Output>,
     ) -> Vec<(PeerId, Fault)> {
         let mut faults = Vec::new();
         self.expire(now, &mut faults);
-        self.give_up(now, ours, known, &mut faults);
+        self.give_up(now, ours, is_here, &mut faults);
         self.ask_headers(now, ours, locator, out);
-        self.ask_bodies(now, ours, known, out);
+        self.ask_bodies(now, ours, is_here, out);
         let best = self.best_weight(ours);
         if best > ours.weight && self.headers.best().is_some() {
             self.starting.get_or_insert(ours.number);
@@ -383,19 +362,21 @@ impl Sync {
     }
 
     /// Forgets the best branch if nobody hands out its next block. While it counts as the best one, lighter
-    /// branches that do exist are not asked for, and its headers take their room.
+    /// branches that do exist are not asked for, and its headers take their room. Whoever was just asked for the block
+    /// may still answer.
     ///
     /// A branch that is no better than ours is not asked for, so nobody is late with it.
     fn give_up(
         &mut self,
         now: Time,
         ours: Ours,
-        known: &dyn Fn(B256) -> bool,
+        is_here: &dyn Fn(B256) -> bool,
         faults: &mut Vec<(PeerId, Fault)>,
     ) {
         let better = self.headers.best().is_some_and(|best| best.is_better(ours));
         let path = if better { self.headers.path(1) } else { Vec::new() };
-        let first = path.first().copied().filter(|hash| !known(*hash));
+        // Its parent is in the tree: what waits on top of it cannot go on without it.
+        let first = path.first().copied().filter(|hash| !is_here(*hash));
         let Some(first) = first else {
             self.front = None;
             return;
@@ -405,14 +386,15 @@ impl Sync {
             _ => now,
         };
         self.front = Some((first, since));
-        if now < since + patience(GIVE_UP_AFTER) {
+        if now < since + patience(GIVE_UP_AFTER) || self.bodies.is_asked(first) {
             return;
         }
         self.front = None;
         for (hash, from) in self.headers.remove_branch(first) {
             self.bodies.done(hash);
-            self.abandoned.push(hash);
+            self.forgotten.push(hash);
             if hash == first
+                && let Some(from) = from
                 && let Some(peer) = self.peers.get_mut(&from)
             {
                 peer.weight = U256::ZERO;
@@ -422,9 +404,9 @@ impl Sync {
         }
     }
 
-    /// Returns the blocks of branches that were forgotten since the last call.
-    pub fn take_abandoned(&mut self) -> Vec<B256> {
-        std::mem::take(&mut self.abandoned)
+    /// Returns the blocks that were forgotten since the last call: what is with the node has no future either.
+    pub fn take_forgotten(&mut self) -> Vec<B256> {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn best_weight(&self, ours: Ours) -> U256 {
@@ -454,14 +436,15 @@ impl Sync {
             .max_by_key(|(id, p)| (Reverse(p.strikes), p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
-        let mut hashes: Vec<B256> =
-            self.headers.best().map(|b| b.header.hash()).into_iter().collect();
+        let named = self.headers.best().map(|best| best.header.hash());
+        let mut hashes: Vec<B256> = named.into_iter().collect();
         hashes.extend(locator());
         hashes.truncate(limits::LOCATOR_MAX);
         let request = self.next_id;
         self.next_id += 1;
         let peer = self.peers.get_mut(&id).expect("the candidate was just found");
         peer.announced = false;
+        peer.named = named;
         peer.headers = Some(HeaderRequest {
             id: request,
             due: now + patience(HEADERS_TIMEOUT),
@@ -476,7 +459,7 @@ impl Sync {
         &mut self,
         now: Time,
         ours: Ours,
-        known: &dyn Fn(B256) -> bool,
+        is_here: &dyn Fn(B256) -> bool,
         out: &mut Vec<Output>,
     ) {
         let Some(best) = self.headers.best() else { return };
@@ -486,7 +469,7 @@ impl Sync {
         }
         // The window counts from the tree: blocks that arrived early take their place in it.
         let mut wanted = self.headers.path(BODIES_AHEAD_MAX);
-        wanted.retain(|hash| !self.bodies.is_taken(*hash) && !known(*hash));
+        wanted.retain(|hash| !self.bodies.is_asked(*hash) && !is_here(*hash));
         if wanted.is_empty() {
             return;
         }
@@ -525,18 +508,20 @@ impl Sync {
 
     /// Returns when [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let front = self.front.map(|(_, since)| since + patience(GIVE_UP_AFTER));
+        // A request for it has its own deadline.
+        let front = self.front.filter(|(hash, _)| !self.bodies.is_asked(*hash));
+        let front = front.map(|(_, since)| since + patience(GIVE_UP_AFTER));
         earliest([self.peers_due, self.bodies.deadline(), front])
     }
 
     pub(crate) fn loads(&self, peers: usize, loads: &mut crate::Loads) {
         loads.note("sync_peers", self.peers.len(), peers);
-        loads.note("sync_headers", self.headers.len(), HEADERS_AHEAD_MAX);
+        loads.note("sync_headers", self.headers.len(), AHEAD_MAX);
         let asking = self.peers.values().filter(|peer| peer.headers.is_some()).count();
         loads.note("header_requests", asking, HEADER_REQUESTS_MAX);
         let overdue = self.peers.values().map(|peer| peer.overdue.len()).max();
         loads.note("overdue", overdue.unwrap_or(0), OVERDUE_MAX);
-        loads.note("abandoned", self.abandoned.len(), HEADERS_AHEAD_MAX);
+        loads.note("forgotten", self.forgotten.len(), AHEAD_MAX);
         self.bodies.loads(peers, self.headers.len(), loads);
     }
 
@@ -562,7 +547,5 @@ const BODIES_AHEAD_MAX: usize = 1_024;
 const REQUESTS_PER_PEER: usize = 2;
 /// Bodies in the first request to a peer.
 const BODIES_WINDOW_START: usize = 16;
-/// Timed-out requests remembered per peer.
-const OVERDUE_MAX: usize = 8;
 /// Bodies in a request to a peer that timed out.
 const BODIES_WINDOW_MIN: usize = 4;

@@ -186,6 +186,7 @@ fn a_peer_whose_body_did_not_fit_is_not_asked_for_it_again() {
     let (peer, request, hashes) = asked.bodies[0].clone();
     bench.sync.bodies(bench.now, peer, request, vec![Body::default(); 3]).unwrap();
     bench.sync.body_refused(hashes[0], peer);
+    bench.known.extend(&hashes[1..]);
     let asked = bench.tick();
     assert_eq!(asked.bodies.len(), 1);
     assert_ne!(asked.bodies[0].0, peer);
@@ -222,7 +223,7 @@ fn an_invalid_block_takes_what_stands_on_it_along() {
     assert_eq!(bench.sync.progress(bench.ours()), Some((0, 9)));
     let gone = bench.sync.invalid(headers[3].hash());
     assert_eq!(gone.len(), 6);
-    assert!(gone.iter().all(|(_, from)| *from == id(1)));
+    assert!(gone.iter().all(|(_, from)| *from == Some(id(1))));
     bench.tick();
     assert_eq!(bench.sync.progress(bench.ours()), Some((0, 8)), "the next best branch");
 }
@@ -244,7 +245,7 @@ fn headers_ahead_are_bounded_and_no_more_are_asked_for() {
     }
     bench.head = limits::HEADERS_MAX as u64;
     assert_eq!(bench.tick().headers.len(), 1);
-    bench.sync.prune(99_999);
+    bench.sync.prune(99_999, &[]);
     assert_eq!(bench.sync.progress(bench.ours()), None);
 }
 
@@ -294,12 +295,64 @@ fn a_branch_that_nobody_hands_out_is_forgotten_and_a_lighter_one_is_fetched() {
     assert!(asked.headers.is_empty(), "{asked:?}");
     bench.now = bench.now + GIVE_UP_AFTER;
     bench.tick();
-    assert_eq!(bench.sync.take_abandoned().len(), 7_000);
+    assert_eq!(bench.sync.take_forgotten().len(), 7_000);
     // It did not answer either, so it has its pause.
     bench.now = bench.now + UNBACKED_PAUSE;
     let asked = bench.tick();
     assert_eq!(asked.headers.first().map(|(peer, _)| *peer), Some(id(2)));
     assert!(bench.sync.headers.best().is_none());
+}
+
+#[test]
+fn who_was_just_asked_may_still_answer() {
+    let mut bench = Bench::new();
+    bench.accept(&chain(3, 1), id(1));
+    assert!(bench.tick().bodies.is_empty(), "nobody is there");
+    // Somebody who has it comes shortly before it would be forgotten.
+    bench.now = bench.now + GIVE_UP_AFTER - Duration::from_secs(1);
+    bench.peers(1, 3);
+    assert_eq!(bench.tick().bodies.len(), 1);
+    bench.now = bench.now + Duration::from_secs(1);
+    bench.tick();
+    assert!(bench.sync.take_forgotten().is_empty());
+    bench.now = bench.now + BODIES_TIMEOUT;
+    bench.tick();
+    assert_eq!(bench.sync.take_forgotten().len(), 3);
+}
+
+#[test]
+fn what_can_no_longer_join_the_tree_is_forgotten_with_all_on_top_of_it() {
+    let mut bench = Bench::new();
+    bench.peers(1, 9);
+    let headers = chain(9, 1);
+    bench.accept(&headers, id(1));
+    // The tree now begins with block 4: none may leave it below.
+    bench.sync.prune(4, &[]);
+    assert_eq!(bench.sync.take_forgotten().len(), 9);
+    assert_eq!(bench.sync.progress(bench.ours()), None);
+    // The lowest of these leaves the tree at a block that the tree forgot.
+    bench.accept(&headers[4..], id(1));
+    bench.sync.prune(3, &[B256::repeat_byte(1)]);
+    assert!(bench.sync.take_forgotten().is_empty());
+    bench.sync.prune(3, &[headers[3].hash()]);
+    assert_eq!(bench.sync.take_forgotten().len(), 5);
+}
+
+#[test]
+fn headers_without_bodies_do_not_keep_out_a_whole_block() {
+    let mut bench = Bench::new();
+    bench.peers(1, 9_999);
+    bench.accept(&chain(9_999, 1), id(1));
+    let whole = chain(1, 2).remove(0);
+    assert!(!bench.sync.header_accepted(whole.clone(), U256::ONE, U256::ONE, id(1)));
+    assert!(bench.sync.block_accepted(whole.clone(), U256::ONE, U256::ONE, None));
+    assert!(bench.sync.block_accepted(whole, U256::ONE, U256::ONE, None), "it has its place");
+    let many = chain(STAGED_BLOCKS_MAX as u64, 3);
+    let fit = many.into_iter().filter(|header| {
+        let total = U256::from(header.number);
+        bench.sync.block_accepted(header.clone(), U256::ONE, total, None)
+    });
+    assert_eq!(fit.count(), STAGED_BLOCKS_MAX - 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use kette_consensus::Command as Engine;
 use kette_types::{
     B256, Block, DisconnectReason, Fault, Message, Transaction, U256, message::ChainStatus,
 };
+use std::time::Duration;
 
 #[test]
 fn conflicting_nonces_end_with_one_of_them_everywhere() {
@@ -213,6 +214,32 @@ fn a_client_learns_what_became_of_its_block() {
     assert!(matches!(reply(late[2]), Some(Err(CommandError::Block(_)))));
     assert!(matches!(reply(late[3]), Some(Err(CommandError::Block(_)))));
     assert_eq!(world.count(0, |e| matches!(e, Event::Head { .. })), 3);
+}
+
+#[test]
+fn an_orphan_of_a_client_goes_on_when_sync_knows_its_header() {
+    let mut world = World::new(1);
+    let mut forge = Forge::new(&world.spec);
+    let chain = forge.chain(forge.genesis, 3, &after(12));
+    let tip = chain[2].hash();
+    let block = Box::new(chain[2].clone());
+    let ticket = world.ask(0, |ticket| Input::SubmitBlock(ticket, block));
+    let p = world.puppet(0, 3, forge.weight(tip));
+    // Of three bodies that it was asked for only the first comes: the last is here, and not asked for for ever.
+    for _ in 0..20 {
+        for message in world.hear(p) {
+            let mut answer = forge.answer(tip, &message);
+            if let Some(Message::Bodies { bodies, .. }) = &mut answer {
+                bodies.truncate(if world.height(0) == 0 { 1 } else { 9 });
+            }
+            answer.into_iter().for_each(|answer| world.say(p, answer));
+        }
+        world.run(Duration::from_millis(50));
+    }
+    assert_eq!(world.head(0), tip, "{}", world.describe());
+    assert_eq!(world.hosts[0].replies.get(&ticket), Some(&Ok(Reply::Block(tip))));
+    assert!(world.hosts[0].asked.iter().filter(|hash| **hash == tip).count() <= 2);
+    world.check(0);
 }
 
 #[test]

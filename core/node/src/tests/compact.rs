@@ -128,6 +128,38 @@ fn a_block_of_which_much_is_missing_is_fetched_whole() {
     world.check(0);
 }
 
+/// A node whose head is as heavy as the first of three blocks on another branch, and wins against it.
+fn beside_a_branch() -> (World, Forge, Vec<Block>) {
+    let mut world = World::new(1);
+    let mut forge = Forge::new(&world.spec);
+    let own = forge.on(forge.genesis, &after(12));
+    let lost = |nonce| after(12).with(vec![transfer(0, 0)]).by(nonce);
+    let first = (1..).map(|i| forge.on(forge.genesis, &lost(i))).find(|b| b.hash() > own.hash());
+    let first = first.expect("one hash in two");
+    let second = forge.on(first.hash(), &after(12));
+    let third = forge.on(second.hash(), &after(12).with(vec![transfer(0, 1)]));
+    world.feed(0, std::slice::from_ref(&own));
+    assert_eq!(world.head(0), own.hash());
+    (world, forge, vec![first, second, third])
+}
+
+#[test]
+fn what_a_whole_block_stands_on_is_fetched() {
+    let (mut world, forge, branch) = beside_a_branch();
+    let p = announce(&mut world, &branch[0]);
+    assert!(missing(&world.hear(p)).is_some());
+    // It does not answer; the block would not win, so nobody is asked for it.
+    world.run(secs(3));
+    assert!(bodies(&world.hear(p)).is_none());
+    // The next one is whole as it comes, and does not fit anywhere yet. The third lacks a transaction again.
+    for block in &branch[1..] {
+        world.say(p, Message::NewBlock(Box::new(compact(block))));
+    }
+    world.serve(p, &forge, branch[2].hash(), secs(10));
+    assert_eq!(world.head(0), branch[2].hash(), "{}", world.describe());
+    world.check(0);
+}
+
 #[test]
 fn a_body_from_a_stranger_is_nothing() {
     let Scene { mut world, block, transactions, .. } = scene(5, 2);

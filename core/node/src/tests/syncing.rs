@@ -4,7 +4,7 @@ use super::{
     forge::{Forge, after},
     world::{World, secs},
 };
-use crate::sync::HEADERS_AHEAD_MAX;
+use crate::sync::{GIVE_UP_AFTER, HEADERS_AHEAD_MAX};
 use kette_types::{B256, Block, Fault, Message, SealedHeader, U256, limits};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -327,4 +327,46 @@ fn headers_ahead_are_bounded() {
     assert!(given <= HEADERS_AHEAD_MAX, "{given} headers were asked for");
     assert!(given > HEADERS_AHEAD_MAX / 2);
     assert_eq!(world.height(0), 0);
+}
+
+#[test]
+fn headers_on_a_branch_that_was_forgotten_meanwhile_are_no_fault() {
+    let mut world = World::new(1);
+    let (forge, blocks) = long_chain(&world, 20);
+    let [told, tip] = [blocks[4].hash(), blocks[19].hash()];
+    let teller = world.puppet(0, 5, forge.weight(told));
+    let asked = world.hear(teller);
+    let answer = asked.iter().find_map(|message| forge.answer(told, message));
+    world.say(teller, answer.expect("it is asked for headers"));
+    // It hands out no body. Shortly before that branch is forgotten somebody is asked for what follows it, and has no
+    // body either.
+    world.run(GIVE_UP_AFTER - Duration::from_millis(500));
+    let mut headers = |claim: u64, at: usize| {
+        let p = world.puppet(0, claim, forge.weight(blocks[claim as usize - 1].hash()));
+        let mut late = None;
+        for message in world.hear(p) {
+            match &*message {
+                Message::GetHeaders { id, .. } => {
+                    let headers = blocks[at..].iter().map(|block| block.header.clone()).collect();
+                    late = Some(Message::Headers { id: *id, headers });
+                }
+                Message::GetBodies { id, .. } => {
+                    world.say(p, Message::Bodies { id: *id, bodies: Vec::new() });
+                }
+                _ => {}
+            }
+        }
+        (p, late.expect("it claims more"))
+    };
+    let (honest, follows) = headers(20, 5);
+    let (liar, gap) = headers(19, 9);
+    world.run(secs(1));
+    assert!(world.node(0).sync.pending(told).is_none(), "it was forgotten");
+    world.say(honest, follows);
+    assert!(world.blamed(honest).is_empty(), "{:?}", world.blamed(honest));
+    // What was never named is another matter.
+    world.say(liar, gap);
+    assert_eq!(world.blamed(liar), [Fault::WrongAnswer("headers do not follow the locator")]);
+    world.serve(honest, &forge, tip, secs(30));
+    assert_eq!(world.head(0), tip, "{}", world.describe());
 }

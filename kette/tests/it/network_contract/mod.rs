@@ -6,7 +6,8 @@
 //!   named none; the model always tells it.
 //! - real: only control frames are flushed before an ordered end; the model flushes all lanes.
 //! - real: a cut ends sessions at once; in the model they fall silent, and what was sent meanwhile comes after it.
-//! - real: a peer that does not read is reported to the sender as an overflow; the model has no send queues.
+//! - real: a peer that does not read is reported to the sender as an overflow; the model has send queues
+//!   for answers only, and a full one ends the session.
 //! - model: of two dials at once the one that arrives first wins; in the driver also the order of identities counts.
 
 mod cases;
