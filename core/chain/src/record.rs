@@ -2,7 +2,7 @@
 
 use crate::ExecutedBlock;
 use kette_ledger::StateCommit;
-use kette_types::{B256, Bytes, PeerAddress, PeerId, Time, U256};
+use kette_types::{B256, Bytes, PeerAddress, PeerId, Time, U256, bft::SignState};
 use std::sync::Arc;
 
 /// One thing to write. A batch of records is written atomically and in order.
@@ -48,6 +48,9 @@ pub enum Record {
     Engine(Bytes),
     /// The engine's log up to here is no longer needed.
     EngineTruncate,
+    /// What a validator is about to sign. Not part of the chain: the host keeps the last one in a place of its own,
+    /// durable after the batch and before anything leaves, and refuses one that [`SignState::allows`] does not.
+    Sign(Box<SignState>),
     /// A transaction that a client handed to this node and that is not in a block yet.
     Pending(Bytes),
     /// Pending transactions that are in a block or gone.
@@ -78,6 +81,8 @@ pub struct Restored {
     pub checkpoint_weight: U256,
     /// Number and hash of the newest final block.
     pub finalized: (u64, B256),
+    /// What was written with the newest final block, unless a reorganization went below it since.
+    pub justification: Option<Bytes>,
     /// Canonical blocks above the checkpoint, ascending, with senders.
     pub canonical: Vec<StoredBlock>,
     /// Side-branch blocks above the checkpoint, parents before children.

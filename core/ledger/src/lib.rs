@@ -15,6 +15,7 @@ pub mod reader;
 pub mod recover;
 pub mod reward;
 pub mod spec;
+pub mod staking;
 pub mod state;
 mod trie;
 
@@ -23,11 +24,11 @@ pub use build::{Attributes, Built, build};
 pub use database::BlockHashes;
 pub use execute::{BlockError, Executed, execute, senders};
 pub use fee::next_base_fee;
-pub use genesis::{GenesisError, genesis};
+pub use genesis::{GenesisError, genesis, genesis_accounts};
 pub use header::{HeaderError, check_header};
 pub use reader::{MemoryNodes, NodeKey, NodeReader, ReadError};
 pub use recover::recover;
-pub use reward::reward;
+pub use reward::{Voters, reward};
 pub use spec::Rules;
 pub use state::{State, StateCommit};
 

@@ -6,16 +6,33 @@ use kette_types::{
     spec::{LogArgument, RewardPolicy},
 };
 
-/// Returns the wei that the block with this number creates; nothing for block 0.
-pub fn reward(policy: &RewardPolicy, number: u64) -> U256 {
-    let Some(past) = number.checked_sub(1) else { return U256::ZERO };
-    if is_planted(Bug::DuplicateReward) && number.is_multiple_of(8) {
-        return by_policy(policy, number, past).saturating_mul(U256::from(2));
-    }
-    by_policy(policy, number, past)
+/// Who votes in a block's height, as far as its reward depends on it; nobody if the engine has no validators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voters {
+    /// How many there are.
+    pub count: u64,
+    /// Their weight.
+    pub weight: u128,
 }
 
-fn by_policy(policy: &RewardPolicy, number: u64, past: u64) -> U256 {
+impl Voters {
+    /// Returns the mean weight, rounded down; 1 if there is nobody.
+    fn mean(self) -> u64 {
+        let mean = self.weight.checked_div(u128::from(self.count)).unwrap_or(1);
+        u64::try_from(mean).unwrap_or(u64::MAX)
+    }
+}
+
+/// Returns the wei that the block with this number creates; nothing for block 0.
+pub fn reward(policy: &RewardPolicy, number: u64, voters: Voters) -> U256 {
+    let Some(past) = number.checked_sub(1) else { return U256::ZERO };
+    if is_planted(Bug::DuplicateReward) && number.is_multiple_of(8) {
+        return by_policy(policy, number, past, voters).saturating_mul(U256::from(2));
+    }
+    by_policy(policy, number, past, voters)
+}
+
+fn by_policy(policy: &RewardPolicy, number: u64, past: u64, voters: Voters) -> U256 {
     match policy {
         RewardPolicy::Constant { amount } => *amount,
         RewardPolicy::Halving { initial, interval, halvings } => {
@@ -26,6 +43,8 @@ fn by_policy(policy: &RewardPolicy, number: u64, past: u64) -> U256 {
             let argument = match argument {
                 LogArgument::Height => number,
                 LogArgument::Value(value) => *value,
+                LogArgument::MeanStake => voters.mean(),
+                LogArgument::Validators => voters.count,
             };
             log_units(argument).saturating_mul(*unit)
         }
@@ -72,6 +91,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const NOBODY: Voters = Voters { count: 0, weight: 0 };
     const COIN: u128 = 1_000_000_000_000_000_000;
 
     #[test]
@@ -89,10 +109,27 @@ mod tests {
             assert_eq!(log_units(argument), U256::from(expected), "{argument}");
             let unit = U256::from(10_000_000_000_u64);
             let height = RewardPolicy::Log { argument: LogArgument::Height, unit };
-            assert_eq!(reward(&height, argument), U256::from(expected) * unit);
+            assert_eq!(reward(&height, argument, NOBODY), U256::from(expected) * unit);
             let value = RewardPolicy::Log { argument: LogArgument::Value(argument), unit };
-            assert_eq!(reward(&value, 7), U256::from(expected) * unit);
+            assert_eq!(reward(&value, 7, NOBODY), U256::from(expected) * unit);
         }
+    }
+
+    #[test]
+    fn log_of_validators() {
+        let unit = U256::from(1);
+        let units = |argument, count, weight| {
+            let policy = RewardPolicy::Log { argument, unit };
+            reward(&policy, 1, Voters { count, weight })
+        };
+        // Requirement T27, "5.60 TIME": three validators with a stake of 100 each.
+        assert_eq!(units(LogArgument::MeanStake, 3, 300), U256::from(560_517_018));
+        assert_eq!(units(LogArgument::MeanStake, 3, 302), U256::from(560_517_018));
+        assert_eq!(units(LogArgument::Validators, 3, 300), U256::from(209_861_228));
+        assert_eq!(units(LogArgument::MeanStake, 0, 0), U256::from(100_000_000));
+        assert_eq!(units(LogArgument::Validators, 0, 0), U256::from(100_000_000));
+        let most = u128::from(u64::MAX) * 128;
+        assert_eq!(Voters { count: 128, weight: most }.mean(), u64::MAX);
     }
 
     #[test]
@@ -124,20 +161,20 @@ mod tests {
             (1_576_801, 25 * COIN / 4),
             (u64::MAX, 25 * COIN / 4),
         ] {
-            assert_eq!(reward(&policy, number), U256::from(expected), "{number}");
+            assert_eq!(reward(&policy, number, NOBODY), U256::from(expected), "{number}");
         }
         let long = RewardPolicy::Halving { initial: U256::MAX, interval: 1, halvings: u32::MAX };
-        assert_eq!(reward(&long, 256), U256::from(1));
-        assert_eq!(reward(&long, 257), U256::ZERO);
-        assert_eq!(reward(&long, u64::MAX), U256::ZERO);
+        assert_eq!(reward(&long, 256, NOBODY), U256::from(1));
+        assert_eq!(reward(&long, 257, NOBODY), U256::ZERO);
+        assert_eq!(reward(&long, u64::MAX, NOBODY), U256::ZERO);
     }
 
     #[test]
     fn constant_stays() {
         let policy = RewardPolicy::Constant { amount: U256::from(7) };
-        assert_eq!(reward(&policy, 0), U256::ZERO);
-        assert_eq!(reward(&policy, 1), U256::from(7));
-        assert_eq!(reward(&policy, u64::MAX), U256::from(7));
+        assert_eq!(reward(&policy, 0, NOBODY), U256::ZERO);
+        assert_eq!(reward(&policy, 1, NOBODY), U256::from(7));
+        assert_eq!(reward(&policy, u64::MAX, NOBODY), U256::from(7));
     }
 
     proptest! {

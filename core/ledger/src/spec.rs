@@ -6,13 +6,18 @@
 use alloy_eips::{eip7840::BlobParams, eip7892::BlobScheduleBlobParams};
 use alloy_evm::{EvmEnv, eth::spec::EthExecutorSpec};
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
-use kette_types::{Address, ChainSpec, Header, U256, spec::KetteConfig};
+use kette_types::{
+    Address, ChainSpec, Header, U256,
+    bft::{BftSpec, Domain},
+    spec::KetteConfig,
+};
 use std::sync::Arc;
 
 /// Rules of one chain: hardforks, fees, rewards. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rules {
     spec: Arc<ChainSpec>,
+    domain: Domain,
     blobs: Arc<BlobScheduleBlobParams>,
 }
 
@@ -20,7 +25,9 @@ impl Rules {
     /// Reads the rules out of a chain specification.
     pub fn new(spec: Arc<ChainSpec>) -> Self {
         let blobs = Arc::new(spec.genesis.config.blob_schedule_blob_params());
-        Self { spec, blobs }
+        // The hash of a whole genesis file; only engines with validators need it.
+        let domain = spec.bft().map_or_else(Domain::default, |_| spec.domain());
+        Self { spec, domain, blobs }
     }
 
     /// Returns the specification that the rules come from.
@@ -31,6 +38,16 @@ impl Rules {
     /// Returns Kette's constants; `None` on a plain Ethereum chain.
     pub fn kette(&self) -> Option<&KetteConfig> {
         self.spec.kette.as_ref()
+    }
+
+    /// Returns the constants of `bft`, if that is the chain's engine.
+    pub fn bft(&self) -> Option<&BftSpec> {
+        self.spec.bft()
+    }
+
+    /// Returns what signatures of validators cover; zero if the engine has none.
+    pub(crate) const fn domain(&self) -> Domain {
+        self.domain
     }
 
     /// Returns the EIP-155 chain id.

@@ -81,6 +81,8 @@ pub(crate) struct Chain {
     pub(crate) genesis: State,
     pub(crate) issued: U256,
     pub(crate) burned: U256,
+    /// The next block's seal; empty where the engine has none.
+    pub(crate) seal: Bytes,
 }
 
 impl Chain {
@@ -99,6 +101,7 @@ impl Chain {
             state,
             issued: U256::ZERO,
             burned: U256::ZERO,
+            seal: Bytes::new(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Chain {
             beneficiary: MINER,
             difficulty: U256::from(1),
             mix_hash: keccak256(self.head.number.to_be_bytes()),
+            seal: self.seal.clone(),
             ..Attributes::default()
         }
     }
@@ -141,7 +145,8 @@ impl Chain {
     /// Builds a block, executes it as somebody else would, compares, and goes on from it.
     pub(crate) fn mine(&mut self, transactions: impl IntoIterator<Item = Transaction>) -> Built {
         let built = self.build(transactions);
-        let block = block(built.header.clone(), built.body.clone());
+        let header = SealedHeader::new(built.header.clone(), self.seal.clone());
+        let block = Block { header, body: built.body.clone() };
         assert!(block.body_matches());
         let executed = self.execute(&block).expect("what was built is valid");
         assert_eq!(executed.receipts, built.executed.receipts);
@@ -149,6 +154,7 @@ impl Chain {
         assert_eq!(executed.changed, built.executed.changed);
         assert_eq!(executed.issued, built.executed.issued);
         assert_eq!(executed.burned, built.executed.burned);
+        assert_eq!(executed.logs, built.executed.logs);
         self.issued += executed.issued;
         self.burned += executed.burned;
         self.hashes.insert(block.header.number, block.hash());

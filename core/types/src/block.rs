@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-pub use alloy_consensus::Header;
+pub use alloy_consensus::{EMPTY_ROOT_HASH as EMPTY_TRANSACTIONS_ROOT, Header};
 
 /// A signed EIP-2718 transaction: legacy, 2930, 1559, 4844 (foreign chains only) or 7702.
 pub type Transaction = EthereumTxEnvelope<TxEip4844>;

@@ -2,6 +2,7 @@
 //!
 //! Reading order is the order of the modules below.
 
+pub mod bft;
 pub mod block;
 pub mod limits;
 pub mod message;

@@ -116,7 +116,7 @@ pub enum Message {
     Goodbye(DisconnectReason),
     /// Bytes for the engine.
     Engine(Bytes),
-    /// A new block, validated by the sender.
+    /// A block, validated by the sender: a new one, or the answer to [`Self::GetBlock`].
     NewBlock(Box<CompactBlock>),
     /// Asks for transactions of a compact block, by index.
     GetBlockTransactions {
@@ -132,6 +132,8 @@ pub enum Message {
         /// In the order asked for.
         transactions: Vec<Transaction>,
     },
+    /// Asks for a block of the receiver's tree; it answers with [`Self::NewBlock`], or not at all.
+    GetBlock(B256),
     /// The sender has these transactions.
     NewTransactions(Vec<B256>),
     /// Asks for transactions.
@@ -258,6 +260,7 @@ impl Message {
             Self::NewBlock(_) => 32,
             Self::GetBlockTransactions { .. } => 33,
             Self::BlockTransactions { .. } => 34,
+            Self::GetBlock(_) => 35,
             Self::NewTransactions(_) => 48,
             Self::GetTransactions(_) => 49,
             Self::Transactions(_) => 50,
@@ -282,6 +285,7 @@ impl Message {
             Self::NewBlock(_) => "new_block",
             Self::GetBlockTransactions { .. } => "get_block_transactions",
             Self::BlockTransactions { .. } => "block_transactions",
+            Self::GetBlock(_) => "get_block",
             Self::NewTransactions(_) => "new_transactions",
             Self::GetTransactions(_) => "get_transactions",
             Self::Transactions(_) => "transactions",
@@ -325,6 +329,7 @@ impl Message {
             Self::BlockTransactions { block, transactions } => {
                 ByBlock { block: *block, items: transactions.clone() }.encode(&mut out);
             }
+            Self::GetBlock(hash) => hash.encode(&mut out),
             Self::NewTransactions(hashes) | Self::GetTransactions(hashes) => {
                 hashes.encode(&mut out);
             }
@@ -379,6 +384,7 @@ impl Message {
                 let ByBlock { block, items } = read(kind, buf)?;
                 Self::BlockTransactions { block, transactions: items }
             }
+            35 => Self::GetBlock(read(kind, buf)?),
             48 => Self::NewTransactions(read(kind, buf)?),
             49 => Self::GetTransactions(read(kind, buf)?),
             50 => Self::Transactions(read(kind, buf)?),
@@ -447,9 +453,12 @@ impl Message {
             Self::Bodies { bodies, .. } => ("bodies", bodies.len(), BODIES_MAX),
             Self::Peers(peers) => ("peers", peers.len(), PEERS_MAX),
             Self::Engine(bytes) => ("bytes", bytes.len(), ENGINE_MESSAGE_BYTES_MAX),
-            Self::Ping(_) | Self::Pong(_) | Self::Status(_) | Self::Goodbye(_) | Self::GetPeers => {
-                return Ok(());
-            }
+            Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Status(_)
+            | Self::Goodbye(_)
+            | Self::GetBlock(_)
+            | Self::GetPeers => return Ok(()),
         };
         if got > max { Err(DecodeError::TooMany { what, got, max }) } else { Ok(()) }
     }

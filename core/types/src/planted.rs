@@ -24,11 +24,19 @@ pub enum Bug {
     LocalClockDifficulty,
     /// A node waits for the chain that a peer claims to have instead of the one it shows.
     TrustedClaim,
+    /// A validator that restarts does not know any more what it was locked on.
+    ForgetLock,
+    /// A quorum is taken to be one vote less than it is.
+    QuorumOffByOne,
+    /// Whatever names a block as final is believed.
+    CertificateUnchecked,
+    /// A validator that restarts neither knows what it signed nor where.
+    VoteAgain,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::NoReRequest,
         Self::SendBeforeDurable,
         Self::DuplicateReward,
@@ -38,6 +46,10 @@ impl Bug {
         Self::ReorgDropsTransactions,
         Self::LocalClockDifficulty,
         Self::TrustedClaim,
+        Self::ForgetLock,
+        Self::QuorumOffByOne,
+        Self::CertificateUnchecked,
+        Self::VoteAgain,
     ];
 
     /// Returns its name, as the environment variable `KETTE_PLANT` takes it (`kette sim`).
@@ -52,6 +64,10 @@ impl Bug {
             Self::ReorgDropsTransactions => "reorg-drops-transactions",
             Self::LocalClockDifficulty => "local-clock-difficulty",
             Self::TrustedClaim => "trusted-claim",
+            Self::ForgetLock => "forget-lock",
+            Self::QuorumOffByOne => "quorum-off-by-one",
+            Self::CertificateUnchecked => "certificate-unchecked",
+            Self::VoteAgain => "vote-again",
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A genesis without `config.kette` is a plain Ethereum one: it can be imported and executed, not extended.
 
+use crate::bft::{BftSpec, Domain};
 use alloy_genesis::Genesis;
 use alloy_primitives::{B256, U256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,8 @@ pub enum NetworkKind {
 pub enum EngineSpec {
     /// Nakamoto proof of work.
     Pow(PowSpec),
+    /// Weighted prepare and precommit voting with immediate finality.
+    Bft(BftSpec),
 }
 
 impl EngineSpec {
@@ -68,6 +71,31 @@ impl EngineSpec {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Pow(_) => "pow",
+            Self::Bft(_) => "bft",
+        }
+    }
+
+    /// Returns how many blocks a reorganization may replace without an operator.
+    pub const fn reorg_limit(&self) -> u64 {
+        match self {
+            Self::Pow(pow) => pow.reorg_limit,
+            Self::Bft(_) => 1,
+        }
+    }
+
+    /// Tells whether blocks spread before they are chosen: then a block is no sign that its sender is past it.
+    pub const fn proposes_before_commit(&self) -> bool {
+        match self {
+            Self::Pow(_) => false,
+            Self::Bft(_) => true,
+        }
+    }
+
+    /// Returns the ideal time between blocks, milliseconds.
+    pub const fn block_time_ms(&self) -> u64 {
+        match self {
+            Self::Pow(pow) => pow.block_time.saturating_mul(1_000),
+            Self::Bft(bft) => bft.slot_ms,
         }
     }
 }
@@ -159,8 +187,12 @@ pub enum RewardPolicy {
 pub enum LogArgument {
     /// The block's number.
     Height,
-    /// A number written in genesis: the mean stake, or the number of validators, while those do not change.
+    /// A number written in genesis.
     Value(u64),
+    /// The mean weight of the validators, rounded down; 1 if the engine has none.
+    MeanStake,
+    /// How many validators there are; 1 if the engine has none.
+    Validators,
 }
 
 /// Where the EIP-1559 base fee goes.
@@ -184,8 +216,11 @@ pub enum SpecError {
     #[error("genesis file, config.kette: {0}")]
     Kette(serde_json::Error),
     /// The engine is one that this version does not have.
-    #[error("genesis file: engine `{0}` is not part of this version; available: pow")]
+    #[error("genesis file: engine `{0}` is not part of this version; available: {list}", list = ENGINES.join(", "))]
     UnknownEngine(String),
+    /// The first validators are no set.
+    #[error("genesis file: config.kette.engine.bft.validators: {0}")]
+    Validators(crate::bft::SetError),
     /// A constant is out of range.
     #[error("genesis file: {field} {problem}")]
     Range {
@@ -235,6 +270,28 @@ impl ChainSpec {
         keccak256(config.to_string())
     }
 
+    /// Returns what every signature of this chain's validators covers: the hash of the whole genesis file.
+    pub fn domain(&self) -> Domain {
+        let genesis = serde_json::to_value(&self.genesis).expect("a genesis is plain JSON");
+        Domain(keccak256(genesis.to_string()))
+    }
+
+    /// Returns the constants of `pow`, if that is the chain's engine.
+    pub fn pow(&self) -> Option<&PowSpec> {
+        match self.kette.as_ref().map(|kette| &kette.engine) {
+            Some(EngineSpec::Pow(pow)) => Some(pow),
+            _ => None,
+        }
+    }
+
+    /// Returns the constants of `bft`, if that is the chain's engine.
+    pub fn bft(&self) -> Option<&BftSpec> {
+        match self.kette.as_ref().map(|kette| &kette.engine) {
+            Some(EngineSpec::Bft(bft)) => Some(bft),
+            _ => None,
+        }
+    }
+
     fn check(&self) -> Result<(), SpecError> {
         let range = |field, problem| Err(SpecError::Range { field, problem });
         if self.genesis.config.chain_id == 0 {
@@ -244,7 +301,21 @@ impl ChainSpec {
             return range("gasLimit", "must be at least 5000, Ethereum's lowest");
         }
         let Some(kette) = &self.kette else { return Ok(()) };
-        let EngineSpec::Pow(pow) = &kette.engine;
+        match &kette.engine {
+            EngineSpec::Pow(pow) => self.check_pow(pow)?,
+            EngineSpec::Bft(bft) => bft.check()?,
+        }
+        if matches!(kette.reward, RewardPolicy::Halving { interval: 0, .. }) {
+            return range("config.kette.reward.interval", "must be at least 1 block");
+        }
+        if matches!(kette.reward, RewardPolicy::Log { argument: LogArgument::Value(0), .. }) {
+            return range("config.kette.reward.argument", "must be at least 1");
+        }
+        Ok(())
+    }
+
+    fn check_pow(&self, pow: &PowSpec) -> Result<(), SpecError> {
+        let range = |field, problem| Err(SpecError::Range { field, problem });
         if pow.block_time == 0 {
             return range("config.kette.engine.pow.blockTime", "must be at least 1 second");
         }
@@ -275,12 +346,6 @@ impl ChainSpec {
         if pow.reorg_limit > REORG_LIMIT_MAX {
             return range("config.kette.engine.pow.reorgLimit", "must be at most 1000");
         }
-        if matches!(kette.reward, RewardPolicy::Halving { interval: 0, .. }) {
-            return range("config.kette.reward.interval", "must be at least 1 block");
-        }
-        if matches!(kette.reward, RewardPolicy::Log { argument: LogArgument::Value(0), .. }) {
-            return range("config.kette.reward.argument", "must be at least 1");
-        }
         Ok(())
     }
 }
@@ -290,5 +355,8 @@ pub const REORG_LIMIT_MAX: u64 = 1_000;
 
 fn unknown_engine(kette: &serde_json::Value) -> Option<String> {
     let engine = kette.get("engine")?.as_object()?;
-    engine.keys().find(|name| *name != "pow").cloned()
+    engine.keys().find(|name| !ENGINES.contains(&name.as_str())).cloned()
 }
+
+/// Engines of this version, as they are named in genesis.
+const ENGINES: &[&str] = &["pow", "bft"];

@@ -6,6 +6,7 @@ use crate::{
     execute::{BlockError, Executed, Run, run_block},
     fee::child_base_fee,
     header::next_gas_limit,
+    staking,
 };
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Transaction as _, constants::EMPTY_WITHDRAWALS,
@@ -34,6 +35,8 @@ pub struct Attributes {
     pub gas_limit: Option<u64>,
     /// The engine's.
     pub nonce: B64,
+    /// The seal as far as execution reads it (`bft`: validators, certificate, evidence).
+    pub seal: Bytes,
 }
 
 /// A block that lacks only its seal.
@@ -55,7 +58,7 @@ pub struct Built {
 /// Fills a block on `parent` with transactions in the order given, at most `bytes_max` bytes of body.
 ///
 /// # Errors
-/// If the state cannot be read, or a call of the protocol itself fails.
+/// If the state cannot be read, a call of the protocol itself fails, or the engine's seal cannot be executed.
 pub fn build(
     rules: &Rules,
     parent: &Header,
@@ -71,8 +74,9 @@ pub fn build(
     let mut filler =
         Filler { bytes_left: bytes_max.saturating_sub(BODY_OVERHEAD_BYTES), ..Filler::default() };
 
+    let ending = staking::read_seal(rules, &attributes.seal, false)?;
     let fault = OnceCell::new();
-    let result = run_block(rules, state, &header, &body, hashes, &fault, |run| {
+    let result = run_block(rules, state, &header, &body, ending.as_ref(), hashes, &fault, |run| {
         filler.fill(run, transactions, &fault);
         Ok(())
     });

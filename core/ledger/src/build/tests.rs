@@ -127,6 +127,7 @@ fn attributes_end_up_in_the_header() {
         mix_hash: B256::repeat_byte(5),
         gas_limit: Some(60_000_000),
         nonce: B64::repeat_byte(6),
+        seal: Bytes::new(),
     };
     let none = &mut std::iter::empty();
     let header =

@@ -3,7 +3,7 @@
 use super::{
     CallError, CallOutcome, EvmOverrides, Simulation, TransactionRequest, overrides::Overridden,
 };
-use crate::{Rules, State, database::BlockHashes};
+use crate::{Rules, State, database::BlockHashes, staking::STAKING_ADDRESS};
 use alloy_primitives::TxKind;
 use kette_types::{Address, B256, Header};
 use revm::{
@@ -68,6 +68,9 @@ fn excluded(
 ) -> Result<BTreeSet<Address>, CallError> {
     let spec = PrecompileSpecId::from_spec_id(simulation.env.cfg_env.spec);
     let mut excluded: BTreeSet<Address> = Precompiles::new(spec).addresses().copied().collect();
+    if simulation.rules.bft().is_some() {
+        excluded.insert(STAKING_ADDRESS);
+    }
     let from = simulation.transaction.caller;
     excluded.insert(from);
     excluded.insert(match simulation.transaction.kind {

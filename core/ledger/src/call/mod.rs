@@ -14,7 +14,7 @@ pub use alloy_rpc_types_eth::{
 };
 pub use estimate::estimate_gas;
 
-use crate::{ReadError, Rules, State, database::BlockHashes};
+use crate::{ReadError, Rules, State, database::BlockHashes, staking};
 use alloy_evm::{Evm, EvmEnv, eth::EthEvmBuilder};
 use alloy_primitives::{Log, TxKind};
 use kette_types::{Address, Bytes, Header, U256};
@@ -141,6 +141,8 @@ pub fn call(
 struct Simulation<'a> {
     env: EvmEnv,
     transaction: TxEnv,
+    /// The block that the call is in for the validator registry.
+    number: u64,
     rules: &'a Rules,
     state: &'a State,
     overrides: &'a EvmOverrides,
@@ -164,7 +166,8 @@ impl<'a> Simulation<'a> {
             env.block_env.basefee = 0;
         }
         let fault = OnceCell::new();
-        Ok(Self { env, transaction, rules, state, overrides, hashes, fault })
+        let number = header.number.saturating_add(1);
+        Ok(Self { env, transaction, number, rules, state, overrides, hashes, fault })
     }
 
     /// Lends a cache over state and overrides, and reports a failed read as the cause of whatever happened.
@@ -207,11 +210,12 @@ impl<'a> Simulation<'a> {
         }
         let mut evm =
             EthEvmBuilder::new(cache, self.env.clone()).activate_inspector(inspector).build();
+        let precompiles = &mut *evm.components_mut().2;
+        staking::install(precompiles, self.rules, self.env.cfg_env.spec, self.number);
         let moves = self.overrides.state.iter().flatten().filter_map(|(address, account)| {
             account.move_precompile_to.map(|target| (*address, target))
         });
-        evm.components_mut()
-            .2
+        precompiles
             .move_precompiles(moves)
             .map_err(|error| CallError::Invalid(error.to_string()))?;
         let base_fee = self.env.block_env.basefee;

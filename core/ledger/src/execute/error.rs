@@ -1,6 +1,6 @@
 //! Why a block is invalid, one variant per rule, or why it could not be told.
 
-use crate::{HeaderError, ReadError};
+use crate::{HeaderError, ReadError, staking::EvidenceRefusal};
 use alloy_evm::block::{BlockExecutionError, BlockValidationError};
 use kette_types::{Address, B256, U256};
 use revm::context::result::InvalidTransaction;
@@ -212,6 +212,36 @@ pub enum BlockError {
         got: B256,
         /// Of the execution.
         expected: B256,
+    },
+    /// The seal is not RLP of a seal (engine `bft`).
+    #[error("the seal cannot be read: {0}")]
+    Seal(alloy_rlp::Error),
+    /// The seal names another set of the next height than the state has.
+    #[error("next validators {got}, expected {expected}")]
+    NextValidators {
+        /// In the seal.
+        got: B256,
+        /// Hash of the set in the state.
+        expected: B256,
+    },
+    /// The seal lists a set that does not change, or not the one that it names.
+    #[error("next validators are listed as {got}, expected {expected}")]
+    NextValidatorsList {
+        /// Hash of the list in the seal; zero if there is none.
+        got: B256,
+        /// Hash of the next set if it is another one than this height's, else zero.
+        expected: B256,
+    },
+    /// The certificate of the parent cannot be one.
+    #[error("the parent's certificate: {0}")]
+    ParentCertificate(&'static str),
+    /// Evidence that proves nothing, or may not be punished.
+    #[error("evidence {index}: {refusal}")]
+    Evidence {
+        /// Position in the seal.
+        index: usize,
+        /// Why.
+        refusal: EvidenceRefusal,
     },
     /// Not the hash of the requests.
     #[error("requests hash {got}, expected {expected}")]

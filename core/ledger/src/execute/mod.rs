@@ -8,14 +8,15 @@ pub use error::{BlockError, senders};
 use crate::{
     ReadError, Rules, State, check_header,
     database::{BlockHashes, state_changes},
+    staking,
 };
 use alloy_consensus::{
     ReceiptWithBloom, Transaction as _, TxReceipt, proofs::calculate_receipt_root,
 };
 use alloy_evm::block::BlockExecutionResult;
 use alloy_hardforks::EthereumHardforks;
-use alloy_primitives::{B256, Bloom};
-use kette_types::{Address, Block, Body, Header, Receipt, U256};
+use alloy_primitives::{B256, Bloom, Log};
+use kette_types::{Address, Block, Header, Receipt, U256};
 use revm::database::BundleState;
 pub(crate) use run::{Run, with as run_block};
 
@@ -32,6 +33,8 @@ pub struct Executed {
     pub issued: U256,
     /// Wei destroyed by the block: burned base fees, blob fees and what self-destructs took along.
     pub burned: U256,
+    /// Events of the validator registry that belong to no transaction (jailed, slashed), and to no receipt.
+    pub logs: Vec<Log>,
 }
 
 /// Executes a block. The caller recovered `senders`, one per transaction, and checked that the body belongs to
@@ -53,8 +56,15 @@ pub fn execute(
         let (got, expected) = (senders.len(), block.body.transactions.len());
         return Err(BlockError::Senders { got, expected });
     }
+    let ending = staking::read_seal(rules, block.header.seal(), true)?;
     let fault = std::cell::OnceCell::new();
-    let result = transact(rules, state, header, &block.body, senders, hashes, &fault);
+    let result =
+        run_block(rules, state, header, &block.body, ending.as_ref(), hashes, &fault, |run| {
+            for (transaction, sender) in block.body.transactions.iter().zip(senders) {
+                run.transaction(transaction, *sender)?;
+            }
+            Ok(())
+        });
     // A failed read makes the execution stop with whatever error; the read is the cause.
     if let Some(error) = fault.into_inner() {
         return Err(BlockError::Read(error));
@@ -69,29 +79,13 @@ pub fn execute(
     Ok(executed)
 }
 
-fn transact(
-    rules: &Rules,
-    state: &State,
-    header: &Header,
-    body: &Body,
-    senders: &[Address],
-    hashes: &dyn BlockHashes,
-    fault: &std::cell::OnceCell<ReadError>,
-) -> Result<Outcome, BlockError> {
-    run_block(rules, state, header, body, hashes, fault, |run| {
-        for (transaction, sender) in body.transactions.iter().zip(senders) {
-            run.transaction(transaction, *sender)?;
-        }
-        Ok(())
-    })
-}
-
 /// What running a block's transactions gave, before it is compared with a header or written into one.
 pub(crate) struct Outcome {
     pub(crate) result: BlockExecutionResult<Receipt>,
     pub(crate) bundle: BundleState,
     pub(crate) issued: U256,
     pub(crate) burned: U256,
+    pub(crate) logs: Vec<Log>,
 }
 
 impl Outcome {
@@ -109,6 +103,7 @@ impl Outcome {
             changed: changes.accounts.into_keys().collect(),
             issued: self.issued,
             burned: self.burned,
+            logs: self.logs,
         })
     }
 

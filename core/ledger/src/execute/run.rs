@@ -6,6 +6,7 @@ use crate::{
     database::{BlockHashes, StateReader},
     reward,
     spec::BlockRules,
+    staking::{self, Closed, Ending},
 };
 use alloy_consensus::{Transaction as _, TxType, constants::GWEI_TO_WEI, transaction::Recovered};
 use alloy_evm::{
@@ -47,12 +48,15 @@ type Executor<'a, 'b> = EthBlockExecutor<
 >;
 
 /// Runs a block: what comes before the transactions, `fill`, and what comes after. Of `body` only ommers and
-/// withdrawals are read. The caller looks into `fault` before it believes an error.
+/// withdrawals are read. `ending` is there if the chain has a validator registry. The caller looks into `fault`
+/// before it believes an error.
+#[expect(clippy::too_many_arguments, reason = "a block has that many parts, each of another type")]
 pub(crate) fn with(
     rules: &Rules,
     state: &State,
     header: &Header,
     body: &Body,
+    ending: Option<&Ending>,
     hashes: &dyn BlockHashes,
     fault: &OnceCell<ReadError>,
     fill: impl FnOnce(&mut Run<'_, '_>) -> Result<(), BlockError>,
@@ -68,7 +72,10 @@ pub(crate) fn with(
         tx_count_hint: Some(body.transactions.len()),
         slot_number: None,
     };
-    let evm = EthEvmFactory::default().create_evm(&mut cache, rules.env(header));
+    let env = rules.env(header);
+    let fork = env.cfg_env.spec;
+    let mut evm = EthEvmFactory::default().create_evm(&mut cache, env);
+    staking::install(evm.precompiles_mut(), rules, fork, header.number);
     let executor = EthBlockExecutor::new(evm, context, rules.at(header), Receipts);
     let mut run = Run { executor, rules, header, count: 0, burned: U256::ZERO };
     run.executor.apply_pre_execution_changes().map_err(system_call)?;
@@ -76,11 +83,20 @@ pub(crate) fn with(
     let mut burned = run.burned;
     let (_, result) = run.executor.finish().map_err(system_call)?;
 
+    let closed = match (rules.bft(), ending) {
+        (Some(terms), Some(ending)) => staking::close(&mut cache, rules, terms, header, ending)?,
+        _ => Closed::default(),
+    };
+    burned += closed.burned;
     let base_fees = U256::from(header.base_fee_per_gas.unwrap_or(0)) * U256::from(result.gas_used);
     let issued = match rules.kette() {
         Some(kette) => {
-            let issued = reward(&kette.reward, header.number);
-            credit(&mut cache, header.beneficiary, issued)?;
+            let issued = reward(&kette.reward, header.number, closed.voters);
+            let share = rules.bft().map_or(0, |terms| terms.producer_share);
+            for (who, amount) in staking::split(issued, header.beneficiary, share, &closed.signers)
+            {
+                credit(&mut cache, who, amount)?;
+            }
             match kette.base_fee {
                 BaseFee::Burn => burned += base_fees,
                 BaseFee::Producer => credit(&mut cache, header.beneficiary, base_fees)?,
@@ -93,7 +109,7 @@ pub(crate) fn with(
         }
     };
     cache.merge_transitions(BundleRetention::PlainState);
-    Ok(Outcome { result, bundle: cache.take_bundle(), issued, burned })
+    Ok(Outcome { result, bundle: cache.take_bundle(), issued, burned, logs: closed.logs })
 }
 
 impl Run<'_, '_> {

@@ -1,15 +1,17 @@
 //! Block 0, exactly as geth builds it from the same file.
 
 use crate::{
-    MemoryNodes, ReadError, Rules, State, StateChanges, account::AccountChange,
+    MemoryNodes, ReadError, Rules, State, StateChanges,
+    account::AccountChange,
     header::GAS_LIMIT_MAX,
+    staking::{MARKER, STAKING_ADDRESS, genesis_account},
 };
 use alloy_consensus::{EMPTY_ROOT_HASH, constants::EMPTY_WITHDRAWALS};
 use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_genesis::GenesisAccount;
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{KECCAK256_EMPTY, keccak256};
-use kette_types::{B256, Bytes, ChainSpec, Header, SealedHeader, U256};
+use kette_types::{Address, B256, Bytes, ChainSpec, Header, SealedHeader, U256, bft::SetError};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A genesis file from which no block 0 can be built.
@@ -31,8 +33,19 @@ pub enum GenesisError {
     #[error("genesis file: fork {0} is not part of this version")]
     UnknownFork(&'static str),
     /// The balances add up to 2^256 or more.
-    #[error("genesis file: the balances of `alloc` add up to 2^256 wei or more")]
+    #[error(
+        "genesis file: the balances of `alloc` and the validators' stake add up to 2^256 wei or more"
+    )]
     Supply,
+    /// The registry's account is not the file's to fill.
+    #[error("genesis file: `alloc` names {STAKING_ADDRESS}, the validator registry")]
+    Registry,
+    /// A first validator would leave with the first change of the set.
+    #[error("genesis file: validator {0} has less weight than `weightMin`")]
+    ValidatorWeight(Address),
+    /// The first validators are no set.
+    #[error("genesis file: validators: {0}")]
+    Validators(#[from] SetError),
     /// Cannot happen with the memory that genesis is built in.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -49,9 +62,19 @@ pub fn genesis(spec: &ChainSpec) -> Result<(SealedHeader, State), GenesisError> 
         let change = account_change(account, &mut changes.codes);
         changes.accounts.insert(*address, Some(change));
     }
+    if let Some(terms) = spec.bft() {
+        changes.accounts.insert(STAKING_ADDRESS, Some(genesis_account(terms)?));
+        changes.codes.insert(keccak256(MARKER), Bytes::from_static(MARKER));
+    }
     let state = State::open(Arc::new(MemoryNodes::default()), EMPTY_ROOT_HASH).apply(&changes)?;
     let header = header(spec, state.root())?;
     Ok((SealedHeader::new(header, Bytes::new()), state))
+}
+
+/// Returns the accounts that block 0 has: those of `alloc`, and the registry on chains with validators.
+pub fn genesis_accounts(spec: &ChainSpec) -> Vec<Address> {
+    let registry = spec.bft().map(|_| STAKING_ADDRESS);
+    spec.genesis.alloc.keys().copied().chain(registry).collect()
 }
 
 fn check(spec: &ChainSpec) -> Result<(), GenesisError> {
@@ -68,7 +91,20 @@ fn check(spec: &ChainSpec) -> Result<(), GenesisError> {
     if genesis.config.bogota_time.is_some() {
         return Err(GenesisError::UnknownFork("bogota"));
     }
-    let mut balances = genesis.alloc.values().map(|account| account.balance);
+    if let Some(terms) = spec.bft() {
+        if genesis.alloc.contains_key(&STAKING_ADDRESS) {
+            return Err(GenesisError::Registry);
+        }
+        let mut validators = terms.validators.iter();
+        if let Some(light) = validators.find(|validator| validator.weight < terms.weight_min) {
+            return Err(GenesisError::ValidatorWeight(light.address));
+        }
+    }
+    let stakes = spec.bft().into_iter().flat_map(|terms| {
+        let stake = |weight| U256::from(weight) * terms.weight_unit;
+        terms.validators.iter().map(move |validator| stake(validator.weight))
+    });
+    let mut balances = genesis.alloc.values().map(|account| account.balance).chain(stakes);
     if balances.try_fold(U256::ZERO, U256::checked_add).is_none() {
         return Err(GenesisError::Supply);
     }

@@ -68,6 +68,7 @@ fn one_of_each() -> Vec<Message> {
         })),
         Message::GetBlockTransactions { block: hash, indexes: vec![0, 7] },
         Message::BlockTransactions { block: hash, transactions: transactions() },
+        Message::GetBlock(hash),
         Message::NewTransactions(vec![hash]),
         Message::GetTransactions(vec![]),
         Message::Transactions(transactions()),

@@ -28,7 +28,7 @@ fn read(value: &Value) -> Result<ChainSpec, SpecError> {
 fn defaults_are_those_of_the_documentation() {
     let spec = read(&genesis()).unwrap();
     let kette = spec.kette.unwrap();
-    let EngineSpec::Pow(pow) = kette.engine;
+    let EngineSpec::Pow(pow) = kette.engine else { panic!("not pow") };
     assert_eq!((pow.finality_depth, pow.reorg_limit), (6, 100));
     assert_eq!((pow.retarget, pow.difficulty_min), (Retarget::Asert, U256::from(1)));
     assert_eq!((kette.base_fee, kette.development), (BaseFee::Burn, false));
@@ -82,9 +82,9 @@ fn an_unknown_key_or_engine_is_named() {
     value["config"]["kette"]["engnie"] = json!({});
     assert!(read(&value).unwrap_err().to_string().contains("engnie"));
     let mut value = genesis();
-    value["config"]["kette"]["engine"] = json!({ "bft": {} });
+    value["config"]["kette"]["engine"] = json!({ "paxos": {} });
     let error = read(&value).unwrap_err().to_string();
-    assert!(error.contains("`bft`") && error.contains("pow"), "{error}");
+    assert!(error.contains("`paxos`") && error.contains("pow, bft"), "{error}");
     assert!(ChainSpec::from_json("{").is_err());
 }
 
