@@ -1,6 +1,7 @@
 //! The interface that all engines share, and the choice between them.
 
 use crate::{
+    bft,
     job::{Job, JobId, JobResult},
     pow,
 };
@@ -39,12 +40,22 @@ pub trait Engine: Send {
 pub enum Input {
     /// An entry of the engine's own log, oldest first; only before [`Self::Start`].
     Restored(Bytes),
+    /// What was written with the newest final block ([`Output::Finalize`]); after [`Self::Restored`], before
+    /// [`Self::Start`].
+    Justification {
+        /// The block.
+        hash: B256,
+        /// As given to [`Output::Finalize`].
+        bytes: Bytes,
+    },
     /// The tree is complete; work may begin.
     Start,
     /// This block was executed, is valid and now in the tree (also our own blocks).
     Block(B256),
-    /// This block failed execution.
+    /// This block broke a rule: of its header, its body or its execution.
     Invalid(B256),
+    /// A session with this peer is ready; it may be told where we are.
+    PeerUp(PeerId),
     /// Answer to [`Output::Propose`]: an unsealed header on that parent, from the mempool.
     Template(Box<kette_types::Header>),
     /// The mempool has transactions that the last template did not have.
@@ -73,12 +84,21 @@ pub enum Output {
     },
     /// The template with this header (but for the seal's fields) is sealed: attach and announce it.
     Publish(Box<SealedHeader>),
-    /// Send to all peers on the consensus lane.
+    /// Write what is about to be signed where a lost or restored database cannot take it back; durable before
+    /// any later output acts. A host that finds it going back refuses and stops.
+    Sign(bft::SignState),
+    /// The log up to here, this turn's entries included, is no longer needed.
+    Truncate,
+    /// Send to all peers that neither sent nor got these bytes, on the consensus lane.
     Gossip(Bytes),
+    /// Send to all peers on the consensus lane, whatever they have.
+    Resend(Bytes),
     /// Send to one peer on the consensus lane.
     Send(PeerId, Bytes),
-    /// A block that we must have: fetch it.
-    Fetch(B256),
+    /// This block of the tree is worth spreading although it is not head: announce it to who lacks it.
+    Announce(B256),
+    /// A block that we must have: ask this peer for it.
+    Fetch(B256, PeerId),
     /// Start work.
     Start(JobId, Job),
     /// Stop work; its result may still come.
@@ -91,6 +111,8 @@ pub enum Output {
     Fault(PeerId, String),
     /// Something an operator must see.
     Alarm(String),
+    /// A fact for logs, metrics and subscribers.
+    Event(bft::Event),
     /// The command just handled was not carried out; comes first.
     Rejected(CommandError),
 }
@@ -147,6 +169,12 @@ pub enum SealError {
     /// A rule of `pow` is broken, whatever our state is.
     #[error(transparent)]
     Pow(#[from] pow::Violation),
+    /// A rule of `bft` is broken, whatever our state is.
+    #[error(transparent)]
+    Bft(#[from] bft::Violation),
+    /// Nothing is wrong with it, and we do not want it.
+    #[error("{0}")]
+    Unwanted(&'static str),
     /// The timestamp lies too far ahead; hold the header and ask again at this time.
     #[error("timestamp too far ahead, acceptable at {0}")]
     Future(Time),
@@ -161,26 +189,32 @@ pub enum SealError {
 impl SealError {
     /// Tells whether the sender is answerable for it.
     pub const fn is_fault(&self) -> bool {
-        matches!(self, Self::Pow(_))
+        matches!(self, Self::Pow(_) | Self::Bft(_))
     }
 
     /// Tells whether only the seal beside the header is wrong. The block hash does not cover it, so the
     /// same hash may be valid with another seal and must not be remembered as invalid.
     pub const fn spares_hash(&self) -> bool {
-        matches!(self, Self::Pow(pow::Violation::SealNotEmpty { .. }))
+        matches!(
+            self,
+            Self::Pow(pow::Violation::SealNotEmpty { .. }) | Self::Bft(bft::Violation::Commitment)
+        )
     }
 }
 
 /// What an engine shows of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "engine")]
+#[expect(clippy::large_enum_variant, reason = "made when somebody asks, never kept in numbers")]
 pub enum Status {
     /// Proof of work.
     Pow(pow::PowStatus),
+    /// Weighted voting.
+    Bft(Box<bft::BftStatus>),
 }
 
 /// What belongs to this node and not to the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Local {
     /// Who is paid for blocks of this node.
     pub beneficiary: Address,
@@ -194,6 +228,10 @@ pub struct Local {
     pub mine_rate: Option<u64>,
     /// Bytes put into the first nonce and other choices that must differ between nodes.
     pub seed: u64,
+    /// Keys of a validator, where the engine has validators.
+    pub validator: Option<bft::Identity>,
+    /// Signatures that nodes of one process judged (only the simulator shares them).
+    pub signatures: Option<std::sync::Arc<dyn bft::SignatureMemo>>,
 }
 
 /// Builds the engine that a chain's genesis names.
@@ -205,6 +243,7 @@ pub fn build(spec: &ChainSpec, local: Local) -> Result<Box<dyn Engine>, NoEngine
         Some(EngineSpec::Pow(params)) => {
             Ok(Box::new(pow::Pow::new(params.clone(), spec.genesis.difficulty, local)))
         }
+        Some(EngineSpec::Bft(params)) => Ok(Box::new(bft::Bft::new(spec, params, local))),
         None => Err(NoEngine),
     }
 }

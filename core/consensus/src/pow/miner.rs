@@ -264,6 +264,7 @@ impl Miner {
                 mix_hash: rules::mix_hash(chain.head),
                 gas_limit: None,
                 nonce: B64::ZERO,
+                seal: Bytes::new(),
             },
         });
     }

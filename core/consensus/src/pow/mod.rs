@@ -196,6 +196,8 @@ impl Engine for Pow {
                 out.push(Output::Fault(peer, "pow has no consensus messages".to_owned()));
             }
             Input::Restored(_)
+            | Input::Justification { .. }
+            | Input::PeerUp(_)
             | Input::Invalid(_)
             | Input::Done(_, JobResult::Senders(_))
             | Input::Tick => {}

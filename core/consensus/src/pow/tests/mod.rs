@@ -41,6 +41,7 @@ fn local() -> Local {
         threads: 2,
         mine_rate: Some(500),
         seed: 7,
+        ..Local::default()
     }
 }
 
@@ -228,7 +229,7 @@ impl Harness {
     }
 
     fn status(&self) -> PowStatus {
-        let Status::Pow(status) = self.engine.status();
+        let Status::Pow(status) = self.engine.status() else { panic!("not pow") };
         status
     }
 }
