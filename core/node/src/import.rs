@@ -124,15 +124,16 @@ impl Importer {
         self.invalid.contains(&hash)
     }
 
-    pub(crate) fn mark_invalid(&mut self, hash: B256) {
-        self.invalid.insert(hash);
+    /// Remembers a block as invalid; tells whether that is new.
+    fn mark_invalid(&mut self, hash: B256) -> bool {
+        self.invalid.insert(hash)
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.orphans.iter().map(|o| o.retry.map_or(o.expires, |at| at.min(o.expires))).min()
     }
 
-    fn is_orphan(&self, hash: B256) -> bool {
+    pub(crate) fn is_orphan(&self, hash: B256) -> bool {
         self.orphans.iter().any(|orphan| orphan.block.hash() == hash)
     }
 
@@ -184,6 +185,9 @@ pub(crate) enum HeaderVerdict {
     InvalidSeal(String),
     #[error("not yet, at {0}")]
     Future(Time),
+    /// Nothing is wrong with it.
+    #[error("{0}")]
+    Unwanted(&'static str),
     #[error("parent is not known")]
     UnknownParent,
     #[error(transparent)]
@@ -211,6 +215,7 @@ impl Node {
         match self.engine.check(now, header, &all) {
             Ok(weight) => Ok((weight, parent_weight.saturating_add(weight))),
             Err(SealError::Future(at)) => Err(HeaderVerdict::Future(at)),
+            Err(SealError::Unwanted(why)) => Err(HeaderVerdict::Unwanted(why)),
             Err(SealError::UnknownAncestor(_)) => Err(HeaderVerdict::UnknownParent),
             Err(SealError::Read(error)) => Err(error.into()),
             Err(error) if error.spares_hash() => Err(HeaderVerdict::InvalidSeal(error.to_string())),
@@ -266,9 +271,20 @@ impl Node {
             Err(HeaderVerdict::InvalidSeal(reason)) => {
                 self.blame(now, source, Fault::InvalidHeader(reason), out);
             }
+            Err(HeaderVerdict::Unwanted(why)) => {
+                tracing::debug!(%hash, why, "unwanted");
+                self.answer(source, Err(CommandError::Failed(why.to_owned())), out);
+            }
             Err(HeaderVerdict::Future(at)) => {
                 let expires = now + ORPHAN_EXPIRY;
                 self.keep_orphan(Orphan { block, source, retry: Some(at), expires }, out);
+            }
+            Err(HeaderVerdict::UnknownParent)
+                if self.proposes && block.header.number <= self.tree.finalized().0 =>
+            {
+                // As in `new_block`: a proposal of a height that is decided, held until its time or late.
+                let why = "its height is decided".to_owned();
+                self.answer(source, Err(CommandError::Failed(why)), out);
             }
             Err(HeaderVerdict::UnknownParent) => {
                 if let Source::Peer(peer) = source {
@@ -394,7 +410,6 @@ impl Node {
             }
             Err(error) => {
                 self.reject(now, hash, error.to_string(), source, out);
-                self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
             }
         }
     }
@@ -412,7 +427,7 @@ impl Node {
         self.relay.finished(hash);
         out.record(Record::Block(block.clone()));
         self.engine_input(now, kette_consensus::Input::Block(hash), out);
-        if !self.tree.is_canonical(hash) {
+        if !self.proposes && !self.tree.is_canonical(hash) {
             let number = block.number();
             out.order(Output::Event(Event::SideBlock { number, hash }));
         }
@@ -428,6 +443,13 @@ impl Node {
         }
     }
 
+    /// Remembers that a block broke a rule, and tells the engine.
+    pub(crate) fn mark_invalid(&mut self, now: Time, hash: B256, out: &mut Outbox) {
+        if self.importer.mark_invalid(hash) {
+            self.engine_input(now, kette_consensus::Input::Invalid(hash), out);
+        }
+    }
+
     /// A block broke a rule: remember it, forget what stands on it, blame who sent it.
     pub(crate) fn reject(
         &mut self,
@@ -439,7 +461,7 @@ impl Node {
     ) {
         tracing::info!(%hash, %reason, "invalid block");
         self.counters.blocks_invalid += 1;
-        self.importer.mark_invalid(hash);
+        self.mark_invalid(now, hash, out);
         let event = Event::InvalidBlock { hash, reason: reason.clone(), peer: source_peer(source) };
         out.order(Output::Event(event));
         let mut to_blame: BTreeSet<PeerId> = source_peer(source).into_iter().collect();

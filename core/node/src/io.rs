@@ -1,7 +1,7 @@
 //! What a node is told and what it orders: the border between the pure core and its two hosts.
 
 use kette_chain::{ExecutedBlock, Record};
-use kette_consensus::{Job, JobId, JobResult};
+use kette_consensus::{Job, JobId, JobResult, bft};
 use kette_types::{
     B256, Block, DecodeError, Direction, DisconnectReason, Fault, Lane, Message, PeerAddress,
     PeerId, Recovered, Time, Transaction,
@@ -155,7 +155,7 @@ pub enum Event {
         /// Its hash.
         hash: B256,
     },
-    /// A valid block that is not canonical joined the tree.
+    /// A valid block that is not canonical joined the tree, on a chain where that is a fork and not a proposal.
     SideBlock {
         /// Its number.
         number: u64,
@@ -228,6 +228,8 @@ pub enum Event {
         /// Our head.
         number: u64,
     },
+    /// A fact of the engine.
+    Engine(bft::Event),
     /// Something an operator must see.
     Alarm(String),
 }

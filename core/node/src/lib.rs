@@ -5,6 +5,7 @@
 
 mod bounded;
 mod execution;
+mod gossip;
 mod import;
 pub mod inventory;
 pub mod io;

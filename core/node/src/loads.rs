@@ -59,6 +59,7 @@ impl Node {
         let ready = self.peers.count();
         self.sync.loads(ready, &mut loads);
         self.relay.loads(ready, &mut loads);
+        self.gossip.loads(ready, &mut loads);
         self.inventory.loads(ready, &mut loads);
         self.mempool.loads(&mut loads);
         self.peers.loads(&mut loads);

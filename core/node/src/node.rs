@@ -2,6 +2,7 @@
 
 use crate::{
     Counters, Event, Input, Inventory, Mempool, Output,
+    gossip::Gossip,
     import::Importer,
     inventory, io,
     mempool::{self, HeadInfo, Origin},
@@ -73,6 +74,8 @@ pub struct Node {
     pub(crate) peers: Peers,
     pub(crate) sync: Sync,
     pub(crate) relay: Relay,
+    /// Messages of the engine that peers have.
+    pub(crate) gossip: Gossip,
     pub(crate) importer: Importer,
     pub(crate) templates: Templates,
     pub(crate) jobs: BTreeMap<JobId, Purpose>,
@@ -82,6 +85,8 @@ pub struct Node {
     pub(crate) counters: Counters,
     pub(crate) alarms: Vec<String>,
     pub(crate) engine_started: bool,
+    /// Blocks spread before they are chosen: see [`kette_types::EngineSpec::proposes_before_commit`].
+    pub(crate) proposes: bool,
     pub(crate) started_at: Time,
     pub(crate) now: Time,
     /// Something happened that may let sync ask for more.
@@ -139,8 +144,22 @@ impl Node {
         now: Time,
         restored: Restored,
     ) -> Result<Self, RestoreError> {
-        let rules = Rules::new(spec.clone());
         let engine = kette_consensus::build(&spec, config.local.clone())?;
+        let proposes =
+            spec.kette.as_ref().is_some_and(|kette| kette.engine.proposes_before_commit());
+        Self::restore_with(spec, config, reader, now, restored, (engine, proposes))
+    }
+
+    /// Restores a node with this engine, which proposes blocks before it chooses them, or does not.
+    pub(crate) fn restore_with(
+        spec: Arc<ChainSpec>,
+        config: Config,
+        reader: Arc<dyn Reader>,
+        now: Time,
+        restored: Restored,
+        (engine, proposes): (Box<dyn Engine>, bool),
+    ) -> Result<Self, RestoreError> {
+        let rules = Rules::new(spec.clone());
         let (number, hash) = restored.checkpoint;
         let root = checkpoint_block(&reader, hash, restored.checkpoint_weight)?;
         let checkpoint = Checkpoint {
@@ -167,8 +186,9 @@ impl Node {
             mempool: Mempool::new(config.pool.clone()),
             inventory: Inventory::new(inventory::Limits::default()),
             peers,
-            sync: Sync::new(),
-            relay: Relay::default(),
+            sync: Sync::new().proposing(proposes),
+            relay: Relay::new(proposes),
+            gossip: Gossip::default(),
             importer: Importer::new(),
             templates: Templates::default(),
             jobs: BTreeMap::new(),
@@ -178,6 +198,7 @@ impl Node {
             counters: Counters::default(),
             alarms: Vec::new(),
             engine_started: false,
+            proposes,
             started_at: now,
             now,
             sync_due: false,
@@ -193,6 +214,11 @@ impl Node {
         node.restore_pool(now, restored.pending);
         for entry in restored.engine {
             node.engine.handle(now, kette_consensus::Input::Restored(entry), &node.tree);
+        }
+        if let Some(bytes) = restored.justification {
+            let hash = restored.finalized.1;
+            let input = kette_consensus::Input::Justification { hash, bytes };
+            node.engine.handle(now, input, &node.tree);
         }
         Ok(node)
     }
@@ -330,9 +356,21 @@ impl Node {
     fn start_engine(&mut self, now: Time, out: &mut Outbox) {
         let alone = self.config.peers.configured.is_empty();
         let peer = self.peers.ready().next().is_some();
-        if !self.engine_started && (alone || peer || now >= self.started_at + ALONE_AFTER) {
-            self.engine_started = true;
-            self.engine_input(now, kette_consensus::Input::Start, out);
+        if alone || peer || now >= self.started_at + ALONE_AFTER {
+            self.begin_engine(now, out);
+        }
+    }
+
+    /// Lets the engine begin, unless it has, and tells it of the sessions that are ready.
+    pub(crate) fn begin_engine(&mut self, now: Time, out: &mut Outbox) {
+        if self.engine_started {
+            return;
+        }
+        self.engine_started = true;
+        self.engine_input(now, kette_consensus::Input::Start, out);
+        let ready: Vec<PeerId> = self.peers.ready().collect();
+        for peer in ready {
+            self.engine_input(now, kette_consensus::Input::PeerUp(peer), out);
         }
     }
 
@@ -441,11 +479,12 @@ impl Node {
     }
 
     /// Forgets peers whose sessions ended; what they were asked for is asked elsewhere.
-    fn forget_gone(&mut self, now: Time) {
+    pub(crate) fn forget_gone(&mut self, now: Time) {
         for peer in self.peers.take_gone() {
             self.inventory.disconnected(now, peer);
             self.sync.disconnected(peer);
             self.relay.disconnected(now, peer);
+            self.gossip.disconnected(peer);
             self.sync_due = true;
         }
     }
@@ -499,10 +538,7 @@ impl AllHeaders<'_> {
 
 /// Returns how deep a reorganization may go without an operator.
 pub(crate) fn reorg_limit(spec: &ChainSpec) -> u64 {
-    match spec.kette.as_ref().map(|kette| &kette.engine) {
-        Some(kette_types::EngineSpec::Pow(pow)) => pow.reorg_limit,
-        None => 0,
-    }
+    spec.kette.as_ref().map_or(0, |kette| kette.engine.reorg_limit())
 }
 
 /// Opens a block whose state is stored; what its execution gave beside the state is not known.

@@ -3,6 +3,7 @@
 use crate::{
     Event, Node, Output,
     execution::Ancestors,
+    import::HeaderVerdict,
     node::{checkpoint_block, final_record, reorg_limit, states_kept},
     outbox::Outbox,
 };
@@ -105,16 +106,38 @@ impl Node {
                 return Some(Input::Template(Box::new(header)));
             }
             E::Publish(header) => self.publish(now, *header, out),
+            E::Sign(state) => out.record(Record::Sign(Box::new(state))),
+            E::Truncate => out.record(Record::EngineTruncate),
             E::Gossip(bytes) => {
-                let peers: Vec<PeerId> = self.peers.ready().collect();
-                if !peers.is_empty() {
-                    out.order(Output::Send(peers, Arc::new(Message::Engine(bytes))));
-                }
+                self.forget_gone(now);
+                let peers = self.gossip.lacking(&bytes);
+                send_engine(peers, bytes, out);
+            }
+            E::Resend(bytes) => {
+                self.forget_gone(now);
+                let peers = self.gossip.all(&bytes);
+                send_engine(peers, bytes, out);
             }
             E::Send(peer, bytes) => {
-                out.order(Output::Send(vec![peer], Arc::new(Message::Engine(bytes))));
+                if self.peers.is_ready(&peer) {
+                    self.gossip.knows(peer, &bytes);
+                    send_engine(vec![peer], bytes, out);
+                }
             }
-            E::Fetch(_) => self.sync_due = true,
+            E::Announce(hash) => self.announce(now, hash, out),
+            E::Fetch(hash, _) if self.importer.is_invalid(hash) => {
+                return Some(Input::Invalid(hash));
+            }
+            E::Fetch(hash, peer) => {
+                let here = self.tree.contains(hash)
+                    || self.importer.is_staged(hash)
+                    || self.importer.is_orphan(hash)
+                    || self.relay.is_rebuilding(hash);
+                if !here && self.peers.is_ready(&peer) {
+                    out.order(Output::Send(vec![peer], Arc::new(Message::GetBlock(hash))));
+                }
+            }
+            E::Event(event) => out.order(Output::Event(Event::Engine(event))),
             E::Start(id, job) => out.order(Output::Start(id, job)),
             E::Cancel(id) => out.order(Output::Cancel(id)),
             E::Head(hash) => self.set_head(now, hash, out),
@@ -192,6 +215,10 @@ impl Node {
         };
         let (weight, total_weight) = match self.check_header(now, &header) {
             Ok(weights) => weights,
+            Err(HeaderVerdict::Unwanted(why)) => {
+                tracing::debug!(%hash, why, "sealed a block that is no longer wanted");
+                return;
+            }
             Err(error) => {
                 self.alarm(format!("our own block {hash} breaks a rule: {error}"), out);
                 return;
@@ -376,8 +403,19 @@ impl Node {
             self.tell_status_soon(now);
             return;
         }
-        let head = self.tree.head_block().clone();
-        let sent = self.relay.announce(&head.block, out.orders());
+        let head = self.tree.head().hash();
+        self.announce(now, head, out);
+        if self.proposes {
+            // They have the block already, and are not told by it that it was chosen.
+            self.tell_status_soon(now);
+        }
+    }
+
+    /// Announces a block of the tree to those who lack it.
+    fn announce(&mut self, now: Time, hash: B256, out: &mut Outbox) {
+        self.forget_gone(now);
+        let Some(block) = self.tree.executed(hash) else { return };
+        let sent = self.relay.announce(&block.block, out.orders());
         self.counters.blocks_sent += sent as u64;
     }
 
@@ -476,8 +514,11 @@ impl Node {
         let bytes: Bytes = transaction.inner().encoded_2718().into();
         let hash = *transaction.inner().tx_hash();
         self.admit(now, transaction, crate::mempool::Origin::Local, out)?;
-        self.journaled.insert(hash);
-        out.record(Record::Pending(bytes));
+        // A validator that is alone has put it into a final block already.
+        if self.mempool.contains(hash) {
+            self.journaled.insert(hash);
+            out.record(Record::Pending(bytes));
+        }
         Ok(crate::Reply::Transaction(hash))
     }
 
@@ -511,6 +552,12 @@ impl Node {
         }
         self.engine_input(now, kette_consensus::Input::Pending, out);
         Ok(())
+    }
+}
+
+fn send_engine(peers: Vec<PeerId>, bytes: Bytes, out: &mut Outbox) {
+    if !peers.is_empty() {
+        out.order(Output::Send(peers, Arc::new(Message::Engine(bytes))));
     }
 }
 

@@ -7,14 +7,15 @@ use crate::{
     node::Purpose,
     outbox::Outbox,
     peers::Gate,
-    relay::Rebuilt,
+    relay::{Rebuilt, compact},
     sync::HeadersAnswer,
 };
 use kette_chain::Record;
 use kette_consensus::Job;
 use kette_types::{
     Address, B256, Block, Body, Fault, Message, PeerId, Recovered, SealedHeader, Time, Transaction,
-    message::CompactBlock,
+    U256,
+    message::{ChainStatus, CompactBlock},
 };
 use std::sync::Arc;
 
@@ -33,16 +34,18 @@ impl Node {
                 let claim = hello.status;
                 if self.peers.hello(now, peer, *hello, status, out.orders()) {
                     self.relay.connected(peer);
+                    self.gossip.connected(peer);
                     self.inventory.connected(now, peer, &self.mempool, out.orders());
-                    self.sync.claimed(peer, claim.number, claim.weight);
-                    self.sync_due = true;
+                    self.claimed(peer, claim);
+                    if self.engine_started {
+                        self.engine_input(now, kette_consensus::Input::PeerUp(peer), out);
+                    }
                 }
             }
             Message::Status(claim) => {
                 self.peers.set_status(now, peer, claim);
                 self.relay.knows(peer, claim.head);
-                self.sync.claimed(peer, claim.number, claim.weight);
-                self.sync_due = true;
+                self.claimed(peer, claim);
             }
             Message::Ping(_) | Message::Pong(_) | Message::Goodbye(_) => {
                 self.peers.control(now, peer, &message, out.orders());
@@ -51,11 +54,13 @@ impl Node {
                 self.peers.exchange(now, peer, message, out.orders());
             }
             Message::Engine(bytes) => {
+                self.gossip.knows(peer, &bytes);
                 self.engine_input(now, kette_consensus::Input::Message(peer, bytes), out);
             }
             Message::NewBlock(compact) => self.new_block(now, peer, *compact, out),
+            Message::GetBlock(hash) => self.show_block(peer, hash, out),
             Message::BlockTransactions { block, transactions } => {
-                let rebuilt = self.relay.transactions(peer, block, transactions);
+                let rebuilt = self.relay.transactions(now, peer, block, transactions, out.orders());
                 self.rebuilt(now, peer, rebuilt, out);
             }
             Message::NewTransactions(hashes) => {
@@ -84,28 +89,68 @@ impl Node {
         }
     }
 
+    /// Notes what a peer says about its chain.
+    fn claimed(&mut self, peer: PeerId, claim: ChainStatus) {
+        let mut weight = claim.weight;
+        if self.proposes && self.tree.contains(claim.head) {
+            // Nothing to fetch: what its head lacks here to be ours is the engine's business.
+            weight = weight.min(self.tree.head_weight());
+        }
+        self.sync.claimed(peer, claim.number, weight);
+        self.sync_due = true;
+    }
+
+    /// Notes that a peer showed a block whose header is right.
+    fn showed(&mut self, peer: PeerId, header: &SealedHeader, weight: U256, total_weight: U256) {
+        if self.proposes {
+            // It may still be but a proposal: its sender is past the parent, that is all.
+            let (number, weight) =
+                (header.number.saturating_sub(1), total_weight.saturating_sub(weight));
+            self.sync.shown(peer, number, weight);
+            self.peers.saw_head(&peer, header.parent_hash, number, weight);
+        } else {
+            self.sync.claimed(peer, header.number, total_weight);
+            self.peers.saw_head(&peer, header.hash(), header.number, total_weight);
+        }
+    }
+
+    /// Answers a request for a block that is held whole.
+    fn show_block(&mut self, peer: PeerId, hash: B256, out: &mut Outbox) {
+        if let Some(block) = self.tree.executed(hash) {
+            self.relay.knows(peer, hash);
+            let message = Message::NewBlock(Box::new(compact(&block.block)));
+            out.order(Output::Send(vec![peer], Arc::new(message)));
+        }
+    }
+
     fn new_block(&mut self, now: Time, peer: PeerId, compact: CompactBlock, out: &mut Outbox) {
         let hash = compact.header.hash();
         self.counters.blocks_received += 1;
         self.relay.knows(peer, hash);
         if self.tree.contains(hash)
             || self.importer.is_staged(hash)
-            || self.relay.rebuilding(hash, peer)
+            || self.relay.rebuilding(now, hash, peer, out.orders())
         {
+            return;
+        }
+        if self.proposes && compact.header.number <= self.tree.finalized().0 {
+            // A proposal that comes late: its height is decided. Its parent may have left the tree, which does not
+            // mean that its sender has more than we do.
             return;
         }
         match self.check_header(now, &compact.header) {
             Ok((weight, total_weight)) => {
-                self.sync.claimed(peer, compact.header.number, total_weight);
-                self.peers.saw_block(&peer, &compact.header, total_weight);
                 let header = compact.header.clone();
+                self.showed(peer, &header, weight, total_weight);
                 self.sync_due |= !self.tree.contains(header.parent_hash);
                 let rebuilt = self.relay.begin(now, peer, compact, &self.mempool, out.orders());
                 match rebuilt {
                     Rebuilt::Block(_) => self.counters.compact_hits += 1,
                     _ => {
                         self.counters.compact_misses += 1;
-                        self.sync.header_accepted(header, weight, total_weight, peer);
+                        if !self.proposes {
+                            self.sync.header_accepted(header, weight, total_weight, peer);
+                        }
                     }
                 }
                 self.rebuilt(now, peer, rebuilt, out);
@@ -119,6 +164,9 @@ impl Node {
                 let rebuilt = self.relay.begin(now, peer, compact, &self.mempool, out.orders());
                 self.rebuilt(now, peer, rebuilt, out);
             }
+            Err(HeaderVerdict::Future(_)) if self.proposes => {
+                tracing::debug!(%peer, %hash, "proposal from the future");
+            }
             Err(HeaderVerdict::Future(_)) => {
                 tracing::debug!(%peer, %hash, "block from the future: fetched when its time has come");
                 self.sync.missing_parent(peer, compact.header.number, self.tree.head_weight());
@@ -127,8 +175,11 @@ impl Node {
             Err(HeaderVerdict::InvalidSeal(reason)) => {
                 self.fault(now, peer, Fault::InvalidHeader(reason), out);
             }
+            Err(HeaderVerdict::Unwanted(reason)) => {
+                tracing::debug!(%peer, %hash, reason, "unwanted")
+            }
             Err(HeaderVerdict::Invalid(reason)) => {
-                self.importer.mark_invalid(hash);
+                self.mark_invalid(now, hash, out);
                 self.counters.blocks_invalid += 1;
                 let event = Event::InvalidBlock { hash, reason: reason.clone(), peer: Some(peer) };
                 out.order(Output::Event(event));
@@ -149,7 +200,7 @@ impl Node {
                 }
             }
             Rebuilt::Fetch(header, from) => self.fetch(now, *header, from),
-            Rebuilt::Waiting => {}
+            Rebuilt::Waiting | Rebuilt::Dropped => {}
             Rebuilt::Unsolicited => {
                 tracing::debug!(%peer, "block transactions that nobody waits for");
             }
@@ -159,7 +210,7 @@ impl Node {
     /// Lets sync fetch the body of a checked header.
     fn fetch(&mut self, now: Time, header: SealedHeader, from: PeerId) {
         if let Ok((weight, total_weight)) = self.check_header(now, &header) {
-            self.sync.claimed(from, header.number, total_weight);
+            self.showed(from, &header, weight, total_weight);
             self.sync.header_accepted(header, weight, total_weight, from);
             self.sync_due = true;
         }
@@ -195,12 +246,12 @@ impl Node {
                     }
                     new += 1;
                 }
-                Err(HeaderVerdict::Future(_)) => break,
+                Err(HeaderVerdict::Future(_) | HeaderVerdict::Unwanted(_)) => break,
                 Err(HeaderVerdict::InvalidSeal(reason)) => {
                     return self.fault(now, peer, Fault::InvalidHeader(reason), out);
                 }
                 Err(HeaderVerdict::Invalid(reason)) => {
-                    self.importer.mark_invalid(header.hash());
+                    self.mark_invalid(now, header.hash(), out);
                     self.fault(now, peer, Fault::InvalidHeader(reason), out);
                     return;
                 }
@@ -295,14 +346,14 @@ impl Node {
     /// Sync, relay and held blocks: asks for what is due.
     pub(crate) fn tick_blocks(&mut self, now: Time, out: &mut Outbox) {
         self.tick_orphans(now, out);
-        for (header, other, late, fault) in self.relay.tick(now) {
+        for (header, other, late, fault) in self.relay.tick(now, out.orders()) {
             // Who is gone is neither late nor asked again.
             let here = self.peers.is_ready(&late);
             if here {
                 self.fault(now, late, fault, out);
                 self.sync.late(late);
             }
-            if let Some(from) = other.or(here.then_some(late)) {
+            if let (Some(header), Some(from)) = (header, other.or(here.then_some(late))) {
                 self.fetch(now, header, from);
             }
         }
@@ -403,10 +454,7 @@ impl Node {
         command: kette_consensus::Command,
         out: &mut Outbox,
     ) -> Result<Reply, CommandError> {
-        if !self.engine_started {
-            self.engine_started = true;
-            self.engine_input(now, kette_consensus::Input::Start, out);
-        }
+        self.begin_engine(now, out);
         let outputs = self.engine.handle(now, kette_consensus::Input::Command(command), &self.tree);
         let refused = match outputs.first() {
             Some(kette_consensus::Output::Rejected(error)) => Some(error.clone()),

@@ -22,6 +22,8 @@ use std::{
 pub const REBUILDS_MAX: usize = 64;
 /// Missing transactions are asked from another announcer after this time.
 pub const REBUILD_TIMEOUT: Duration = Duration::from_secs(2);
+/// If an announcer was silent for so long, the next one is asked at once.
+const IMPATIENT_AFTER: Duration = Duration::from_millis(300);
 /// Block hashes remembered per peer.
 const KNOWN_PER_PEER: usize = 64;
 /// A rebuild that lacks more than this share of its transactions fetches the whole body instead.
@@ -32,6 +34,9 @@ const MISSING_SHARE_MAX: usize = 2;
 pub struct Relay {
     known: BTreeMap<PeerId, BoundedSet<B256>>,
     rebuilds: BTreeMap<B256, Rebuild>,
+    /// Blocks are proposals: sync does not know of them, so everything is asked for here, of one announcer after
+    /// another, and a block that nobody hands out is dropped.
+    alone: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +46,7 @@ struct Rebuild {
     transactions: Vec<Option<Transaction>>,
     announcers: BTreeSet<PeerId>,
     asked: PeerId,
+    asked_at: Time,
     due: Time,
 }
 
@@ -53,11 +59,18 @@ pub enum Rebuilt {
     Waiting,
     /// It cannot be rebuilt: fetch the body of this header from this peer.
     Fetch(Box<SealedHeader>, PeerId),
+    /// It cannot be rebuilt from what its announcers gave, and is forgotten.
+    Dropped,
     /// Nobody asked.
     Unsolicited,
 }
 
 impl Relay {
+    /// Starts with no peers, on a chain where blocks spread before they are chosen or not.
+    pub fn new(proposes: bool) -> Self {
+        Self { alone: proposes, ..Self::default() }
+    }
+
     /// Notes a new session.
     pub fn connected(&mut self, peer: PeerId) {
         self.known.insert(peer, BoundedSet::new(KNOWN_PER_PEER));
@@ -101,12 +114,21 @@ impl Relay {
         count
     }
 
-    /// Tells whether a block is being rebuilt; notes the announcer as another source.
-    pub fn rebuilding(&mut self, hash: B256, peer: PeerId) -> bool {
-        self.rebuilds.get_mut(&hash).is_some_and(|rebuild| {
-            rebuild.announcers.insert(peer);
-            true
-        })
+    /// Tells whether a block is being rebuilt; notes the announcer as another source. If the first one keeps us
+    /// waiting, and nobody else sees to it, this one is asked.
+    pub fn rebuilding(
+        &mut self,
+        now: Time,
+        hash: B256,
+        peer: PeerId,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(rebuild) = self.rebuilds.get_mut(&hash) else { return false };
+        let new = rebuild.announcers.insert(peer);
+        if self.alone && new && now >= rebuild.asked_at + IMPATIENT_AFTER {
+            rebuild.ask(now, peer, out);
+        }
+        true
     }
 
     /// Tells whether a block waits for missing transactions.
@@ -133,38 +155,51 @@ impl Relay {
         if missing.is_empty() {
             return Rebuilt::Block(Box::new(assemble(compact.header, transactions)));
         }
-        if missing.len() > SMALL_BODY && missing.len() * MISSING_SHARE_MAX > compact.short_ids.len()
-            || self.rebuilds.len() >= REBUILDS_MAX
-        {
+        let full = self.rebuilds.len() >= REBUILDS_MAX;
+        if full && self.alone {
+            return Rebuilt::Dropped;
+        }
+        let many = missing.len() > SMALL_BODY
+            && missing.len() * MISSING_SHARE_MAX > compact.short_ids.len();
+        if full || many && !self.alone {
             return Rebuilt::Fetch(Box::new(compact.header), peer);
         }
-        let rebuild = Rebuild {
+        let mut rebuild = Rebuild {
             header: compact.header,
             short_ids: compact.short_ids,
             transactions,
             announcers: BTreeSet::from([peer]),
             asked: peer,
-            due: now + patience(REBUILD_TIMEOUT),
+            asked_at: now,
+            due: now,
         };
+        rebuild.ask(now, peer, out);
         self.rebuilds.insert(hash, rebuild);
-        let message = Message::GetBlockTransactions { block: hash, indexes: missing };
-        out.push(Output::Send(vec![peer], Arc::new(message)));
         Rebuilt::Waiting
     }
 
     /// Takes missing transactions.
     pub fn transactions(
         &mut self,
+        now: Time,
         peer: PeerId,
         hash: B256,
         transactions: Vec<Transaction>,
+        out: &mut Vec<Output>,
     ) -> Rebuilt {
         match self.rebuilds.get(&hash) {
             Some(rebuild) if rebuild.asked == peer => {}
             Some(_) => return Rebuilt::Unsolicited,
             None => return Rebuilt::Unsolicited,
         }
-        let rebuild = self.rebuilds.remove(&hash).expect("it was just found");
+        let mut rebuild = self.rebuilds.remove(&hash).expect("it was just found");
+        if self.alone && transactions.len() < rebuild.missing().count() {
+            // It does not have the block any more. What it gave is not kept: it may be wrong.
+            let Some(other) = rebuild.another() else { return Rebuilt::Dropped };
+            rebuild.ask(now, other, out);
+            self.rebuilds.insert(hash, rebuild);
+            return Rebuilt::Waiting;
+        }
         let mut slots = rebuild.transactions;
         let missing = slots.iter_mut().filter(|slot| slot.is_none());
         let mut filled = 0;
@@ -185,8 +220,13 @@ impl Relay {
         self.rebuilds.remove(&hash);
     }
 
-    /// Moves overdue rebuilds to another announcer's whole body. Returns them and who did not answer.
-    pub fn tick(&mut self, now: Time) -> Vec<(SealedHeader, Option<PeerId>, PeerId, Fault)> {
+    /// Moves overdue rebuilds to another announcer, or to its whole body. Returns who did not answer, and the headers
+    /// whose bodies sync must fetch.
+    pub fn tick(
+        &mut self,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) -> Vec<(Option<SealedHeader>, Option<PeerId>, PeerId, Fault)> {
         let late: Vec<B256> = self
             .rebuilds
             .iter()
@@ -195,9 +235,16 @@ impl Relay {
             .collect();
         late.into_iter()
             .filter_map(|hash| {
-                let rebuild = self.rebuilds.remove(&hash)?;
-                let other = rebuild.announcers.iter().find(|p| **p != rebuild.asked).copied();
-                Some((rebuild.header, other, rebuild.asked, Fault::Timeout))
+                let mut rebuild = self.rebuilds.remove(&hash)?;
+                let (late, other) = (rebuild.asked, rebuild.another());
+                if !self.alone {
+                    return Some((Some(rebuild.header), other, late, Fault::Timeout));
+                }
+                if let Some(other) = other {
+                    rebuild.ask(now, other, out);
+                    self.rebuilds.insert(hash, rebuild);
+                }
+                Some((None, None, late, Fault::Timeout))
             })
             .collect()
     }
@@ -214,6 +261,28 @@ impl Relay {
     /// Returns when [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
         self.rebuilds.values().map(|rebuild| rebuild.due).min()
+    }
+}
+
+impl Rebuild {
+    fn missing(&self) -> impl Iterator<Item = u32> {
+        let slots = (0u32..).zip(&self.transactions);
+        slots.filter(|(_, slot)| slot.is_none()).map(|(index, _)| index)
+    }
+
+    /// Forgets who was asked last, and names another announcer.
+    fn another(&mut self) -> Option<PeerId> {
+        self.announcers.remove(&self.asked);
+        self.announcers.first().copied()
+    }
+
+    fn ask(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
+        self.asked = peer;
+        self.asked_at = now;
+        self.due = now + patience(REBUILD_TIMEOUT);
+        let indexes = self.missing().collect();
+        let message = Message::GetBlockTransactions { block: self.header.hash(), indexes };
+        out.push(Output::Send(vec![peer], Arc::new(message)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the host decides about the network driver, and the driver's own named bounds.
 
+use crate::pages::Pages;
 use kette_types::B256;
 use std::{net::SocketAddr, time::Duration};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long a begun frame may take, beside the time its length allows.
     pub frame_timeout: Duration,
+    /// Answers web browsers that come to the TCP port.
+    pub pages: Option<Pages>,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             control_first: false,
             handshake_timeout: Duration::from_secs(5),
             frame_timeout: Duration::from_secs(20),
+            pages: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The two transports: TCP with Noise and yamux, and QUIC.
+//! The two transports: TCP with Noise and yamux, and QUIC. TCP connections that ask for a page never get to Noise.
 
 use crate::{
     address::{from_multiaddr, is_global},
@@ -8,6 +8,7 @@ use crate::{
     },
     event::NetworkError,
     muxer::Yamux,
+    pages::Door,
 };
 use futures::future::Either;
 use libp2p::{
@@ -38,7 +39,9 @@ pub(crate) fn build(
     let noise =
         noise::Config::new(keypair).map_err(|error| NetworkError::Identity(error.to_string()))?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let door = Door::new(config.pages.clone());
     let tcp = Guarded { inner: tcp, policy: policy.clone(), fresh_port: true }
+        .and_then(move |stream, endpoint| door.open(stream, endpoint))
         .upgrade(Version::V1)
         .authenticate(noise)
         .multiplex(Yamux)

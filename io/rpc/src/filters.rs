@@ -219,7 +219,7 @@ pub(crate) async fn pump(cx: Arc<Context>, mut events: broadcast::Receiver<Arc<E
     loop {
         match events.recv().await {
             Ok(event) => {
-                cx.metrics.observe(&event);
+                cx.metrics.observe(&event, cx.view().status.syncing.is_some());
                 cx.filters.observe(&event);
             }
             Err(RecvError::Lagged(count)) => {

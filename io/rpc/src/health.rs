@@ -1,6 +1,7 @@
 //! The pages for operators: is it alive, is it ready, how is it.
 
-use crate::{config::Traffic, context::Context};
+use crate::{config::Traffic, context::Context, convert::wide};
+use kette_consensus::Status as Engine;
 use kette_node::View;
 use kette_types::EngineSpec;
 use serde_json::{Value, json};
@@ -38,12 +39,15 @@ pub(crate) fn status(cx: &Context) -> Value {
     page
 }
 
-/// The plain numbers that every engine has. Proof of work has no validators and so no votes.
+/// The plain numbers that every engine has, as integers. Proof of work has no validators and so no votes.
 fn chain(cx: &Context, view: &View) -> Value {
     let status = &view.status;
     let engine = cx.spec.kette.as_ref().map(|kette| &kette.engine);
-    let (validators, voting_weight, consensus_threshold) = match engine {
-        Some(EngineSpec::Pow(_)) | None => (0_u64, 0_u64, 0_u64),
+    // More than 2^64 - 1 votes are not a plain number any more.
+    let plain = |weight: u128| u64::try_from(weight).unwrap_or(u64::MAX);
+    let (validators, voting_weight, consensus_threshold) = match &status.engine {
+        Engine::Pow(_) => (0, 0, 0),
+        Engine::Bft(bft) => (wide(bft.validators), plain(bft.weight), plain(bft.quorum)),
     };
     json!({
         "height": status.height,

@@ -23,6 +23,7 @@ pub mod openrpc;
 mod submit;
 mod subscribe;
 mod table;
+mod votes;
 
 pub use config::{Config, KindTraffic, NetworkControl, RpcError, Sources, Traffic};
 pub use handle::{Ask, NodeHandle, Question};

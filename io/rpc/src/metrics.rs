@@ -1,6 +1,7 @@
 //! Prometheus metrics: what is counted here, and what is read from the node's snapshot at each scrape.
 
-use crate::{context::Context, middleware::UNKNOWN, table};
+use crate::{context::Context, middleware::UNKNOWN, table, votes::Votes};
+use kette_consensus::Status as Engine;
 use kette_node::{Event, Rejection};
 use kette_types::Direction;
 use prometheus_client::{
@@ -42,6 +43,8 @@ pub(crate) struct Metrics {
     reorg_depth: Histogram,
     handshake: Histogram,
     last_timestamp: Mutex<Option<u64>>,
+    /// Of the engine `bft`.
+    pub(crate) votes: Votes,
 }
 
 impl Metrics {
@@ -59,6 +62,7 @@ impl Metrics {
             reorg_depth: Histogram::new(DEPTH_BUCKETS),
             handshake: Histogram::new(CALL_BUCKETS),
             last_timestamp: Mutex::default(),
+            votes: Votes::new(),
         }
     }
 
@@ -81,8 +85,9 @@ impl Metrics {
     }
 
     /// Counts what happened.
-    pub(crate) fn observe(&self, event: &Event) {
+    pub(crate) fn observe(&self, event: &Event, syncing: bool) {
         match event {
+            Event::Engine(event) => self.votes.observe(event, syncing),
             Event::Head { added, depth, .. } => {
                 if *depth > 0 {
                     self.reorg_depth.observe(*depth as f64);
@@ -118,6 +123,9 @@ impl Metrics {
         let kette = registry.sub_registry_with_prefix("kette");
         kette.register("build", "What runs", Info::new(self.build.clone()));
         self.node(kette, cx);
+        if let Engine::Bft(status) = &cx.view().status.engine {
+            self.votes.register(kette.sub_registry_with_prefix("consensus"), status);
+        }
         network(kette, cx);
         kette.register("rpc_request_seconds", "Time to answer a call", self.calls.clone());
         kette.register("mempool_rejected", "Transactions refused", self.rejected.clone());

@@ -56,7 +56,7 @@ where
             self.cx.metrics.called(UNKNOWN, error.code(), began.elapsed());
             return MethodResponse::error(request.id, error);
         };
-        let pushes = matches!(method, "eth_subscribe" | "eth_unsubscribe");
+        let pushes = method.ends_with("_subscribe") || method.ends_with("_unsubscribe");
         if pushes && request.extensions.get::<PlainHttp>().is_some() {
             let text =
                 "notifications not supported over HTTP: connect to the same port by WebSocket";

@@ -3,7 +3,7 @@
 use crate::{
     config::{Config, RpcError, Sources},
     context::Context,
-    filters, http, middleware, table,
+    filters, health, http, middleware, table,
 };
 use alloy_primitives::U128;
 use jsonrpsee::{
@@ -14,12 +14,14 @@ use jsonrpsee::{
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
 };
 use tokio::task::AbortHandle;
 
 /// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct ServerHandle {
+    cx: Arc<Context>,
     inner: Inner,
     pump: AbortHandle,
 }
@@ -30,6 +32,20 @@ impl ServerHandle {
         // An error says that it was stopped before.
         let _ = self.inner.stop();
         self.pump.abort();
+    }
+
+    /// Returns how to read the pages that another port may show as well: `/status` and `/healthz`, as JSON. Nothing of
+    /// a server that stopped.
+    pub fn pages(&self) -> impl Fn(&str) -> Option<String> + Send + Sync + 'static {
+        let cx = Arc::downgrade(&self.cx);
+        move |path| {
+            let cx = cx.upgrade()?;
+            match path {
+                "/status" => Some(health::status(&cx).to_string()),
+                "/healthz" => Some(serde_json::json!({ "alive": health::alive(&cx) }).to_string()),
+                _ => None,
+            }
+        }
     }
 
     /// Waits until every connection is closed.
@@ -80,10 +96,10 @@ pub async fn serve(
     let local = server.local_addr().map_err(listen)?;
     // Subscribed before the first client can come, so that no filter misses an event.
     let events = cx.node.events.subscribe();
-    let pump = tokio::spawn(filters::pump(cx, events)).abort_handle();
+    let pump = tokio::spawn(filters::pump(cx.clone(), events)).abort_handle();
     let inner = server.start(module);
     tracing::info!(address = %local, "rpc listens");
-    Ok((local, ServerHandle { inner, pump }))
+    Ok((local, ServerHandle { cx, inner, pump }))
 }
 
 /// Binds without stealing: on Unix the standard library sets SO_REUSEADDR, which there only skips the wait for

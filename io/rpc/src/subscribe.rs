@@ -1,4 +1,4 @@
-//! `eth_subscribe` over WebSocket: new heads, logs, pending transactions, sync status.
+//! Subscriptions over WebSocket: new heads, logs, pending transactions, sync status, final blocks.
 
 use crate::{
     context::Context,
@@ -13,12 +13,14 @@ use jsonrpsee::{
     core::SubscriptionError,
     server::{RegisterMethodError, SubscriptionSink},
 };
+use kette_consensus::bft;
 use kette_node::Event;
-use serde_json::value::RawValue;
-use std::sync::Arc;
+use kette_types::{B256, U256};
+use serde_json::{json, value::RawValue};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// Registers `eth_subscribe` and `eth_unsubscribe`.
+/// Registers `eth_subscribe` and `eth_unsubscribe`, and the same under `kette_`.
 ///
 /// # Errors
 /// If the names are taken.
@@ -27,6 +29,14 @@ pub(crate) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMe
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
+        |params, pending, cx, _| async move {
+            accept(params.as_str(), pending, cx).await.map_err(SubscriptionError::from)
+        },
+    )?;
+    module.register_subscription(
+        "kette_subscribe",
+        "kette_subscription",
+        "kette_unsubscribe",
         |params, pending, cx, _| async move {
             accept(params.as_str(), pending, cx).await.map_err(SubscriptionError::from)
         },
@@ -61,7 +71,7 @@ async fn accept(
 }
 
 async fn forward(
-    topic: Topic,
+    mut topic: Topic,
     mut events: broadcast::Receiver<Arc<Event>>,
     sink: SubscriptionSink,
 ) -> Result<(), String> {
@@ -90,9 +100,16 @@ async fn forward(
 enum Topic {
     Heads,
     Logs(Box<alloy_rpc_types_eth::Filter>),
-    Pending { full: bool },
+    Pending {
+        full: bool,
+    },
     Syncing,
+    /// With what recent heads created: a block is head before it is said to be final.
+    Final(VecDeque<(B256, U256)>),
 }
+
+/// Heads whose reward is remembered for [`Topic::Final`].
+const ISSUED_MAX: usize = 64;
 
 impl Topic {
     fn parse(params: Option<&str>) -> Result<Self, Failure> {
@@ -107,6 +124,9 @@ impl Topic {
         let kind = values.pop().unwrap_or_default();
         let argument = values.pop().unwrap_or_default();
         let text = kind.as_str().unwrap_or_default();
+        if text == FINAL {
+            return Ok(Self::Final(VecDeque::new()));
+        }
         let kind: SubscriptionKind = text.parse().map_err(|_| unknown(text))?;
         let argument = Params::from_json_value(argument).map_err(invalid)?;
         Ok(match (kind, argument) {
@@ -138,8 +158,37 @@ impl Topic {
         reply(&status).ok()
     }
 
-    fn notices(&self, event: &Event) -> Result<Vec<Box<RawValue>>, Failure> {
+    fn notices(&mut self, event: &Event) -> Result<Vec<Box<RawValue>>, Failure> {
         match (self, event) {
+            (Self::Final(issued), Event::Head { added, .. }) => {
+                issued.extend(added.iter().map(|block| (block.hash(), block.issued)));
+                issued.drain(..issued.len().saturating_sub(ISSUED_MAX));
+                Ok(Vec::new())
+            }
+            (
+                Self::Final(issued),
+                Event::Engine(bft::Event::Final {
+                    height,
+                    round,
+                    block,
+                    signers,
+                    weight,
+                    total,
+                    after_ms,
+                }),
+            ) => {
+                let reward = issued.iter().find(|(hash, _)| hash == block);
+                Ok(vec![reply(&json!({
+                    "hash": block,
+                    "height": height,
+                    "reward": reward.map(|(_, reward)| reward),
+                    "round": round,
+                    "signers": signers,
+                    "weight": weight.to_string(),
+                    "totalWeight": total.to_string(),
+                    "finalityMs": after_ms,
+                }))?])
+            }
             (Self::Heads, Event::Head { added, .. }) => added
                 .iter()
                 .map(|block| {
@@ -167,10 +216,13 @@ impl Topic {
     }
 }
 
+/// Each block once, when it becomes final (engine `bft`).
+const FINAL: &str = "blockFinalized";
+
 fn unknown(kind: &str) -> Failure {
     let shown: String = kind.chars().take(100).collect();
     Failure::InvalidParams(format!(
-        "no \"{shown}\" subscription in eth namespace; there are newHeads, logs, newPendingTransactions, syncing"
+        "no \"{shown}\" subscription in eth namespace; there are newHeads, logs, newPendingTransactions, syncing, blockFinalized"
     ))
 }
 

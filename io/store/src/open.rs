@@ -204,6 +204,7 @@ fn restored(conn: &Connection) -> Result<Restored, Failure> {
         checkpoint,
         checkpoint_weight: weight(conn, checkpoint.1)?,
         finalized,
+        justification: blocks::justification(conn, finalized.0)?,
         canonical: tail(conn, CANONICAL_TAIL, checkpoint.0)?,
         side: tail(conn, SIDE_TAIL, checkpoint.0)?,
         engine: engine_log(conn)?,

@@ -3,7 +3,14 @@
 //! One turn takes what is waiting, asks the core, writes all records in one transaction, shows the new
 //! snapshot and then performs the other outputs in order. So whatever leaves the node is durable before.
 
-use super::{clock::Clock, network::NetworkLink, record::Recording, workers::Workers};
+use super::{
+    clock::Clock,
+    journal::Journal,
+    network::NetworkLink,
+    record::Recording,
+    sign_state::{Signer, signs},
+    workers::Workers,
+};
 use anyhow::Context as _;
 use kette_chain::Record;
 use kette_consensus::{JobId, JobResult};
@@ -36,6 +43,9 @@ pub(super) struct Driver {
     pub(super) next_ticket: Ticket,
     pub(super) crash: CrashPoint,
     pub(super) recording: Option<Recording>,
+    pub(super) journal: Journal,
+    /// Where it is noted what a validator signs.
+    pub(super) signer: Option<Signer>,
 }
 
 impl Driver {
@@ -127,14 +137,38 @@ impl Driver {
         let (records, rest) = split(outputs);
         if !records.is_empty() {
             self.crash.before();
+            self.may_sign(&records)?;
             self.store.write(&records).context("the store could not write; the node stops")?;
             self.crash.after();
+            self.sign(&records)?;
         }
         let now = self.clock.now();
         self.view.send_replace(Arc::new(self.node.view(now)));
         for output in rest {
             self.perform_one(output);
         }
+        Ok(())
+    }
+
+    /// Refuses to write what must not be signed.
+    fn may_sign(&self, records: &[Record]) -> anyhow::Result<()> {
+        if !signs(records) {
+            return Ok(());
+        }
+        let signer = self.signer.as_ref().context("this node has no validator's key")?;
+        signer.may_write(records).context("nothing may be signed any more; the node stops")
+    }
+
+    /// Makes durable what is about to be signed, after the database: a file that knows more than the database would
+    /// mean that the database is an old one, and the validator would only watch (record 0010).
+    fn sign(&mut self, records: &[Record]) -> anyhow::Result<()> {
+        if !signs(records) {
+            return Ok(());
+        }
+        let signer =
+            self.signer.as_mut().context("this node has no validator's key; the node stops")?;
+        signer.write(records).context("nothing may be signed any more; the node stops")?;
+        self.crash.signed();
         Ok(())
     }
 
@@ -154,7 +188,7 @@ impl Driver {
                 }
             }
             Output::Event(event) => {
-                super::node::log_event(&event);
+                self.journal.write(&event);
                 // No subscriber is not an error.
                 let _ = self.events.send(Arc::new(event));
             }
@@ -199,19 +233,20 @@ fn split(outputs: Vec<Output>) -> (Vec<Record>, Vec<Output>) {
 #[derive(Debug, Default)]
 pub(super) struct CrashPoint {
     #[cfg(debug_assertions)]
-    at: Option<(u64, bool)>,
+    at: Option<(u64, String)>,
     #[cfg(debug_assertions)]
     writes: u64,
 }
 
 impl CrashPoint {
-    /// Reads `KETTE_CRASH_AT=N:before|after`.
+    /// Reads `KETTE_CRASH_AT=N:before|signed|after`: before the N-th write, between what it signs and the rest of it,
+    /// or after it.
     pub(super) fn from_env() -> Self {
         #[cfg(debug_assertions)]
         {
             let at = std::env::var("KETTE_CRASH_AT").ok().and_then(|text| {
                 let (number, side) = text.split_once(':')?;
-                Some((number.parse().ok()?, side == "before"))
+                Some((number.parse().ok()?, side.to_owned()))
             });
             Self { at, writes: 0 }
         }
@@ -223,15 +258,23 @@ impl CrashPoint {
         #[cfg(debug_assertions)]
         {
             self.writes += 1;
-            if self.at == Some((self.writes, true)) {
-                std::process::abort();
-            }
+            self.here("before");
         }
+    }
+
+    fn signed(&self) {
+        #[cfg(debug_assertions)]
+        self.here("signed");
     }
 
     fn after(&self) {
         #[cfg(debug_assertions)]
-        if self.at == Some((self.writes, false)) {
+        self.here("after");
+    }
+
+    #[cfg(debug_assertions)]
+    fn here(&self, side: &str) {
+        if self.at.as_ref().is_some_and(|(number, at)| *number == self.writes && at == side) {
             std::process::abort();
         }
     }

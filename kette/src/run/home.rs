@@ -43,6 +43,16 @@ impl Home {
         self.path.join("node.key")
     }
 
+    /// Returns where a validator's key lies; see [`crate::validator_key`].
+    pub fn validator_key(&self) -> PathBuf {
+        self.path.join("validator.json")
+    }
+
+    /// Returns where it says what the validator signed last.
+    pub fn sign_state(&self) -> PathBuf {
+        self.path.join("sign_state.json")
+    }
+
     /// Returns where the settings file lies.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")

@@ -5,11 +5,13 @@
 mod clock;
 mod driver;
 pub mod home;
+mod journal;
 mod network;
 mod node;
 mod record;
+mod sign_state;
 mod throttle;
 mod workers;
 
-pub use node::{Settings, run};
+pub use node::{Settings, ValidatorSettings, run};
 pub use workers::recover_parallel;

@@ -102,7 +102,7 @@ fn to_input(event: NetworkEvent) -> Option<Input> {
         NetworkEvent::Malformed { peer, lane, error } => Input::Malformed(peer, lane, error),
         NetworkEvent::Discovered(addresses) => Input::Discovered(addresses),
         NetworkEvent::Listening(address) => {
-            tracing::info!(%address, "listening for peers");
+            tracing::debug!(%address, "listening for peers");
             return None;
         }
     })

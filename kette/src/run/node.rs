@@ -4,12 +4,15 @@ use super::{
     clock::Clock,
     driver::{CrashPoint, Driver},
     home::Home,
+    journal::Journal,
     network::NetworkLink,
     record::Recording,
+    sign_state::Signer,
     workers::Workers,
 };
-use anyhow::Context as _;
-use kette_node::{Event, Node, peers};
+use crate::validator_key::ValidatorKey;
+use anyhow::{Context as _, bail};
+use kette_node::{Node, peers};
 use kette_rpc::handle::NodeHandle;
 use kette_store::{Store, StoreOptions};
 use kette_types::{Address, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
@@ -18,7 +21,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -63,7 +66,25 @@ pub struct Settings {
     pub archive: bool,
     /// Where everything that the core is told is recorded.
     pub record: Option<PathBuf>,
+    /// Votes with this key.
+    pub validator: Option<ValidatorSettings>,
 }
+
+/// What a validator is started with.
+#[derive(Clone, Debug)]
+pub struct ValidatorSettings {
+    /// Its key.
+    pub key: ValidatorKey,
+    /// Where its key file lies, or would; its lock is beside it.
+    pub path: PathBuf,
+    /// The weight that it must have; another one ends the start.
+    pub stake: Option<u64>,
+    /// Signs although the record of what it signed last is missing.
+    pub trust_missing: bool,
+}
+
+/// What the port for peers shows of RPC's pages; empty until RPC runs.
+type Pages = Arc<OnceLock<Box<dyn Fn(&str) -> Option<String> + Send + Sync>>>;
 
 /// Questions of clients that wait for the loop.
 const QUESTIONS_MAX: usize = 4_096;
@@ -80,8 +101,18 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
     settings.home.keep_genesis(&settings.spec)?;
     let secret = settings.home.load_or_make_node_key()?;
     let me = kette_network::peer_id(&secret);
+    if settings.validator.is_some() && settings.record.is_some() {
+        bail!(
+            "--record: a recording holds no keys, so what a validator does cannot be replayed from one; \
+             record a node that does not vote"
+        );
+    }
+    let validator = settings.validator.as_ref();
+    let signer = validator
+        .map(|validator| Signer::open(&settings.home, validator, &settings.spec))
+        .transpose()?;
     let (genesis, state) = kette_ledger::genesis(&settings.spec)?;
-    let accounts = settings.spec.genesis.alloc.keys().copied();
+    let accounts = kette_ledger::genesis_accounts(&settings.spec);
     let genesis_commit = state.commit(&kette_ledger::State::empty(), &mut accounts.into_iter())?;
     let options = StoreOptions { archive: settings.archive, ..StoreOptions::default() };
     let (store, reader, restored) = Store::open(
@@ -89,13 +120,20 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         &options,
         (&genesis, &genesis_commit, settings.spec.chain_id()),
     )?;
+    if let Some(validator) = &settings.validator {
+        announce_validator(&settings.moniker, validator);
+    }
     let mut clock = Clock::new();
     let kind = settings.spec.kette.as_ref().map_or(NetworkKind::Local, |kette| kette.network);
 
-    let (network, events) = kette_network::start(network_config(&settings, secret, &genesis, kind))
-        .await
-        .context("starting the network")?;
+    let pages: Pages = Arc::default();
+    let (network, events) =
+        kette_network::start(network_config(&settings, secret, &genesis, kind, &pages))
+            .await
+            .context("starting the network")?;
     let listen = listen_address(&settings, &network, me);
+    let address = SocketAddr::new(settings.p2p.ip(), listen.socket.port());
+    tracing::info!(%address, "Listening on {address}");
     let config = kette_node::Config {
         peers: peer_config(&settings, me, listen, &genesis, kind),
         local: kette_consensus::Local {
@@ -105,6 +143,10 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
             threads: settings.threads,
             mine_rate: settings.mine_rate,
             seed: rand::random(),
+            validator: validator
+                .zip(signer.as_ref())
+                .map(|(settings, signer)| signer.identity(settings)),
+            ..kette_consensus::Local::default()
         },
         pool: kette_node::mempool::Limits::default(),
         archive: settings.archive,
@@ -121,6 +163,9 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         Some(recording) => Arc::new(recording.reader(reader.clone())),
     };
     let node = Node::restore(spec.clone(), config, store_reader, now, restored)?;
+    if let Some(validator) = &settings.validator {
+        check_stake(validator, &node)?;
+    }
     let head = node.tree().head();
     tracing::info!(
         height = head.number,
@@ -151,6 +196,8 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
             let (address, server) =
                 kette_rpc::serve(rpc_config(&settings, listen), sources).await?;
             tracing::info!(%address, "serving JSON-RPC over HTTP and WebSocket");
+            // Set once, here.
+            let _ = pages.set(Box::new(server.pages()));
             Some(server)
         }
     };
@@ -172,12 +219,48 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         next_ticket: 0,
         crash: CrashPoint::from_env(),
         recording,
+        journal: Journal::new(&settings.spec),
+        signer,
     };
     let result = Box::pin(driver.run()).await;
     if let Some(server) = rpc {
         server.stop();
     }
     result
+}
+
+fn announce_validator(moniker: &str, validator: &ValidatorSettings) {
+    let identity = validator.key.identity(None);
+    let id = validator.key.name.as_deref().unwrap_or(moniker);
+    tracing::info!(validator = id, key = %identity.key(), "Starting validator node: {id}");
+    if validator.key.insecure {
+        tracing::warn!("the validator's key is a development key that everybody can compute");
+    }
+}
+
+/// Compares what `--stake` says with the registry (requirement X41: the flag asserts, it does not give).
+fn check_stake(validator: &ValidatorSettings, node: &Node) -> anyhow::Result<()> {
+    let height = node.tree().head().number + 1;
+    let state = &node.tree().head_block().state;
+    let Some(set) = kette_ledger::staking::validators(state, height)? else { return Ok(()) };
+    let weight = set.weight(&validator.key.identity(None).key());
+    match validator.stake {
+        Some(stake) if weight > 0 && weight != stake => bail!(
+            "--stake {stake}: by the registry this validator has {weight} votes at height {height}; \
+             stake is changed with `kette validator bond` and `unbond`, the flag only checks it"
+        ),
+        Some(stake) if weight == 0 && height == 1 => bail!(
+            "--stake {stake}: this key is no validator of genesis; `kette validator register` makes it one"
+        ),
+        _ if weight == 0 => {
+            tracing::warn!(
+                height,
+                "this key has no vote now: not registered, jailed, or not yet in force"
+            );
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Lets the process open as many files as the system allows: sessions and clients are files.
@@ -195,8 +278,12 @@ fn network_config(
     secret: [u8; 32],
     genesis: &kette_types::SealedHeader,
     kind: NetworkKind,
+    pages: &Pages,
 ) -> kette_network::Config {
+    let pages = pages.clone();
     kette_network::Config {
+        // The port for peers answers `curl` as the second seed has it (requirement X11), once RPC is there.
+        pages: Some(kette_network::Pages(Arc::new(move |path| pages.get()?(path)))),
         control_first: true,
         quic: settings.quic,
         kademlia: settings.discovery,
@@ -269,40 +356,5 @@ fn announce_start(settings: &Settings, me: PeerId, network: &kette_network::Netw
     let exposed = |ip: IpAddr| !ip.is_loopback();
     if settings.rpc.is_some_and(|rpc| exposed(rpc.ip())) {
         tracing::warn!("the RPC port is open to other machines and has no password");
-    }
-}
-
-/// Writes a fact to the log.
-pub(super) fn log_event(event: &Event) {
-    match event {
-        Event::Head { removed, added, depth } => {
-            let Some(head) = added.last() else { return };
-            let (number, hash) = (head.number(), head.hash());
-            let transactions = head.block.body.transactions.len();
-            if *depth > 0 {
-                tracing::info!(number, %hash, depth, removed = removed.len(), added = added.len(), "fork resolved: new head after a reorganization");
-            } else {
-                tracing::info!(number, %hash, transactions, "new head");
-            }
-        }
-        Event::Finalized { number, hash } => tracing::debug!(number, %hash, "block final"),
-        Event::SideBlock { number, hash } => tracing::info!(number, %hash, "fork: side block"),
-        Event::Produced { number, hash } => tracing::info!(number, %hash, "block produced"),
-        Event::InvalidBlock { hash, reason, peer } => {
-            tracing::warn!(%hash, reason, peer = peer.map(|p| p.short()), "invalid block");
-        }
-        Event::Pending(_) | Event::Dropped { .. } => {}
-        Event::PeerUp { peer, address, direction, moniker, handshake_ms } => {
-            tracing::info!(peer = %peer.short(), %address, ?direction, moniker, handshake_ms, "peer connected");
-        }
-        Event::PeerDown { peer, reason } => {
-            tracing::info!(peer = %peer.short(), %reason, "peer disconnected");
-        }
-        Event::PeerFault { peer, fault, score } => {
-            tracing::warn!(peer = %peer.short(), %fault, score, "peer fault");
-        }
-        Event::SyncProgress { number, target } => tracing::info!(number, target, "syncing"),
-        Event::Synced { number } => tracing::info!(number, "synced to tip"),
-        Event::Alarm(text) => tracing::warn!(alarm = %text, "alarm"),
     }
 }

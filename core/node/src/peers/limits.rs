@@ -81,6 +81,7 @@ pub(super) enum Class {
     Goodbye,
     Engine,
     NewBlock,
+    GetBlock,
     GetBlockTransactions,
     NewTransactions,
     GetTransactions,
@@ -93,7 +94,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -101,6 +102,7 @@ impl Class {
         Self::Goodbye,
         Self::Engine,
         Self::NewBlock,
+        Self::GetBlock,
         Self::GetBlockTransactions,
         Self::NewTransactions,
         Self::GetTransactions,
@@ -122,6 +124,7 @@ impl Class {
             Message::Goodbye(_) => (Self::Goodbye, 0),
             Message::Engine(bytes) => (Self::Engine, bytes.len()),
             Message::NewBlock(block) => (Self::NewBlock, block.short_ids.len()),
+            Message::GetBlock(_) => (Self::GetBlock, 0),
             Message::GetBlockTransactions { indexes, .. } => {
                 (Self::GetBlockTransactions, indexes.len())
             }
@@ -147,6 +150,7 @@ impl Class {
             Self::Goodbye => GOODBYE_LIMIT,
             Self::Engine => ENGINE_LIMIT,
             Self::NewBlock => NEW_BLOCK_LIMIT,
+            Self::GetBlock => GET_BLOCK_LIMIT,
             Self::GetBlockTransactions => GET_BLOCK_TRANSACTIONS_LIMIT,
             Self::NewTransactions | Self::GetTransactions | Self::Transactions => INVENTORY_LIMIT,
             Self::GetHeaders => GET_HEADERS_LIMIT,
@@ -213,9 +217,12 @@ const PING_LIMIT: Limit = Limit::new(2, 1_000);
 /// A node tells its head at most twice a second while it catches up; twice that leaves room for jitter.
 const STATUS_LIMIT: Limit = Limit::new(60, 15_000);
 const GOODBYE_LIMIT: Limit = Limit::new(1, 1_000);
-const ENGINE_LIMIT: Limit = Limit::new(500, 1_000);
+/// Two votes of each of 128 validators, in some rounds a second; engines look at a signature only once.
+const ENGINE_LIMIT: Limit = Limit::new(2_000, 1_000);
 const ENGINE_BYTES_LIMIT: Limit = Limit::new(4 * 1024 * 1024, 1_000);
-const NEW_BLOCK_LIMIT: Limit = Limit::new(64, 10_000);
+/// Announced, and asked for: [`GET_BLOCK_LIMIT`] is part of it.
+const NEW_BLOCK_LIMIT: Limit = Limit::new(256, 10_000);
+const GET_BLOCK_LIMIT: Limit = Limit::new(64, 10_000);
 const SHORT_IDS_LIMIT: Limit = Limit::new(262_144, 10_000);
 const GET_BLOCK_TRANSACTIONS_LIMIT: Limit = Limit::new(64, 10_000);
 const BLOCK_TRANSACTION_INDEXES_LIMIT: Limit = Limit::new(131_072, 10_000);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Output, PeerInfo, io::earliest};
 use kette_types::{
-    Direction, DisconnectReason, Message, PeerAddress, PeerId, SealedHeader, Time, U256,
+    B256, Direction, DisconnectReason, Message, PeerAddress, PeerId, Time, U256,
     message::ChainStatus,
 };
 use rand::RngExt;
@@ -178,14 +178,13 @@ impl Peers {
         }
     }
 
-    /// Notes the newest block that a peer showed.
-    pub fn saw_block(&mut self, peer: &PeerId, header: &SealedHeader, weight: U256) {
+    /// Notes that a peer showed that it has at least this head.
+    pub fn saw_head(&mut self, peer: &PeerId, head: B256, number: u64, weight: U256) {
         if let Some(greeted) = self.sessions.get_mut(peer).and_then(|s| s.greeted.as_mut())
             && weight > greeted.status.weight
         {
             let finalized = greeted.status.finalized;
-            greeted.status =
-                ChainStatus { head: header.hash(), number: header.number, weight, finalized };
+            greeted.status = ChainStatus { head, number, weight, finalized };
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Sync {
     forgotten: Vec<B256>,
     /// No peer's request or pause ends before this.
     peers_due: Option<Time>,
+    /// Headers may be those of mere proposals: each proves only its parent.
+    proposes: bool,
 }
 
 /// What the node must do with an answer of headers.
@@ -100,7 +102,13 @@ impl Sync {
             front: None,
             forgotten: Vec::new(),
             peers_due: None,
+            proposes: false,
         }
+    }
+
+    /// Makes it one for a chain where blocks spread before they are chosen, or not.
+    pub fn proposing(self, proposes: bool) -> Self {
+        Self { proposes, ..self }
     }
 
     /// Notes what a peer claims, at the hello and with each status.
@@ -113,6 +121,14 @@ impl Sync {
             entry.pause_until = None;
         }
         (entry.number, entry.weight) = (number, weight);
+    }
+
+    /// Notes that a peer has at least this.
+    pub fn shown(&mut self, peer: PeerId, number: u64, weight: U256) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.weight = entry.weight.max(weight);
+            entry.number = entry.number.max(number);
+        }
     }
 
     /// Forgets a peer; what it was asked for is asked elsewhere.
@@ -174,6 +190,10 @@ impl Sync {
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
                 entry.unbacked = 0;
                 entry.weight = U256::ZERO;
+                if self.proposes {
+                    // It may have announced proposals on blocks that it did not call canonical yet.
+                    return HeadersAnswer::Nothing;
+                }
                 return HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
             }
             return HeadersAnswer::Nothing;
@@ -207,10 +227,14 @@ impl Sync {
     }
 
     fn accepted(&mut self, pending: PendingHeader, max: usize) -> bool {
-        if let Some(entry) = pending.from.and_then(|from| self.peers.get_mut(&from)) {
+        if let Some(from) = pending.from {
             // What it showed it has, whatever it claimed before.
-            entry.weight = entry.weight.max(pending.total_weight);
-            entry.number = entry.number.max(pending.header.number);
+            let (number, total) = (pending.header.number, pending.total_weight);
+            if self.proposes {
+                self.shown(from, number.saturating_sub(1), total.saturating_sub(pending.weight));
+            } else {
+                self.shown(from, number, total);
+            }
         }
         self.headers.insert(pending, max)
     }
@@ -528,8 +552,12 @@ impl Sync {
     /// Returns where sync stands, or `None` when caught up: (start, highest).
     pub fn progress(&self, ours: Ours) -> Option<(u64, u64)> {
         let best = self.headers.best()?;
-        (best.total_weight > ours.weight)
-            .then(|| (self.starting.unwrap_or(ours.number), best.header.number))
+        let proven = if self.proposes {
+            best.total_weight.saturating_sub(best.weight)
+        } else {
+            best.total_weight
+        };
+        (proven > ours.weight).then(|| (self.starting.unwrap_or(ours.number), best.header.number))
     }
 }
 

@@ -5,7 +5,9 @@ use kette_chain::{
     record::{Restored, StoredBlock},
 };
 use kette_ledger::{NodeKey, NodeReader, ReadError, StateCommit};
-use kette_types::{B256, Body, Bytes, PeerAddress, PeerId, SealedHeader, Time, Transaction, U256};
+use kette_types::{
+    B256, Body, Bytes, PeerAddress, PeerId, SealedHeader, Time, Transaction, U256, bft::SignState,
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -26,6 +28,8 @@ struct Rest {
     blocks: BTreeMap<B256, StoredBlock>,
     checkpoints: BTreeMap<u64, B256>,
     finalized: (u64, B256),
+    justification: Option<Bytes>,
+    signed: Option<SignState>,
     engine: Vec<Bytes>,
     pending: Vec<(B256, Bytes)>,
     addresses: BTreeMap<PeerAddress, (Time, u32)>,
@@ -62,6 +66,11 @@ impl Disk {
         self.rest.lock().unwrap().writes
     }
 
+    /// Returns what was signed last.
+    pub(super) fn signed(&self) -> Option<SignState> {
+        self.rest.lock().unwrap().signed.clone()
+    }
+
     /// Returns how many transactions of clients are kept.
     pub(super) fn pending(&self) -> usize {
         self.rest.lock().unwrap().pending.len()
@@ -93,6 +102,7 @@ impl Disk {
             checkpoint,
             checkpoint_weight: rest.blocks[&checkpoint.1].total_weight,
             finalized: rest.finalized,
+            justification: rest.justification.clone(),
             canonical: main,
             side,
             engine: rest.engine.clone(),
@@ -124,9 +134,11 @@ impl Rest {
                 self.abandon(*keep);
                 if self.finalized.0 > *keep {
                     self.finalized = (*keep, chain.canonical(*keep).unwrap().expect("kept"));
+                    self.justification = None;
                 }
             }
-            Record::Final { number, hash, .. } => {
+            Record::Final { number, hash, justification } => {
+                self.justification = Some(justification.clone()).filter(|j| !j.is_empty());
                 assert_eq!(chain.canonical(*number).unwrap(), Some(*hash), "final and canonical");
                 self.finalized = (*number, *hash);
             }
@@ -150,6 +162,10 @@ impl Rest {
             }
             Record::Engine(entry) => self.engine.push(entry.clone()),
             Record::EngineTruncate => self.engine.clear(),
+            Record::Sign(state) => {
+                let before = self.signed.replace((**state).clone());
+                assert!(before.is_none_or(|before| before.allows(state).is_ok()), "signs again");
+            }
             Record::Pending(bytes) => {
                 use alloy_eips::eip2718::Decodable2718;
                 let hash = *Transaction::decode_2718_exact(bytes).unwrap().tx_hash();

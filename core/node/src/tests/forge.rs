@@ -11,8 +11,8 @@ use kette_consensus::{
 };
 use kette_ledger::{Attributes, Rules, State, StateCommit};
 use kette_types::{
-    Address, B256, Block, Body, Bytes, ChainSpec, EngineSpec, Header, Message, Recovered,
-    SealedHeader, Transaction, U256, limits::BODY_BYTES_MAX, spec::PowSpec,
+    Address, B256, Block, Body, Bytes, ChainSpec, Header, Message, Recovered, SealedHeader,
+    Transaction, U256, limits::BODY_BYTES_MAX, spec::PowSpec,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -63,8 +63,7 @@ pub(super) fn spec(pow: &serde_json::Value) -> Arc<ChainSpec> {
 }
 
 pub(super) fn pow_spec(spec: &ChainSpec) -> PowSpec {
-    let EngineSpec::Pow(pow) = &spec.kette.as_ref().unwrap().engine;
-    pow.clone()
+    spec.pow().unwrap().clone()
 }
 
 /// Signs whatever kind of transaction.
@@ -205,6 +204,7 @@ impl Forge {
             mix_hash: B256::from(seal::header_pow_hash(head)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Bytes::new(),
         };
         let built = kette_ledger::build(
             &self.rules,

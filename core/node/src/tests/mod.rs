@@ -8,6 +8,8 @@ mod forge;
 mod forks;
 mod invalid;
 mod network;
+mod proposals;
+mod proposer;
 mod puppet;
 mod restart;
 mod syncing;

@@ -6,13 +6,14 @@
 use super::{
     disk::Disk,
     forge::{self, CHAIN_ID, GENESIS_TIME},
+    proposer::Proposer,
     puppet::Puppet,
 };
 use crate::{
     Command, Config, Event, Input, Mempool, Node, Output, Submitted, Ticket, mempool, peers, serve,
 };
 use kette_chain::ChainReader;
-use kette_consensus::{Job, JobId, JobResult, Local, pow};
+use kette_consensus::{Engine, Job, JobId, JobResult, Local, pow};
 use kette_types::{
     Address, B256, Block, ChainSpec, Direction, DisconnectReason, Fault, Message, PeerAddress,
     PeerId, Time, Transaction, U256, spec::NetworkKind,
@@ -36,6 +37,8 @@ pub(super) struct World {
     sequence: u64,
     pub(super) links: u64,
     tickets: Ticket,
+    /// Nodes run this engine, which proposes blocks before it chooses them, and not `pow`.
+    pub(super) proposer: bool,
     /// A hash over everything that was sent, and when.
     pub(super) trace: B256,
 }
@@ -107,6 +110,7 @@ impl World {
             sequence: 0,
             links: 0,
             tickets: 0,
+            proposer: false,
             trace: B256::ZERO,
             spec,
         };
@@ -152,10 +156,22 @@ impl World {
             mining: false,
             on_demand: false,
             threads: 1,
-            mine_rate: None,
             seed: i as u64,
+            ..Local::default()
         };
         Config { peers, local, pool: mempool::Limits::default(), archive: false, memo: None }
+    }
+
+    /// Starts nodes without links whose engine is [`Proposer`].
+    pub(super) fn proposing(n: usize) -> Self {
+        let mut world = Self::new(n);
+        world.proposer = true;
+        for i in 0..n {
+            world.crash(i);
+            world.hosts[i].events.clear();
+            world.start(i);
+        }
+        world
     }
 
     /// Starts a node from what its disk holds.
@@ -163,13 +179,14 @@ impl World {
         let host = &mut self.hosts[i];
         assert!(host.node.is_none(), "it runs");
         let restored = host.disk.restored();
-        let node = Node::restore(
-            self.spec.clone(),
-            host.config.clone(),
-            host.disk.clone(),
-            self.now,
-            restored,
-        );
+        let (spec, config) = (self.spec.clone(), host.config.clone());
+        let (disk, now) = (host.disk.clone(), self.now);
+        let node = if self.proposer {
+            let engine = (Box::<Proposer>::default() as Box<dyn Engine>, true);
+            Node::restore_with(spec, config, disk, now, restored, engine)
+        } else {
+            Node::restore(spec, config, disk, now, restored)
+        };
         host.node = Some(node.expect("what was written is enough"));
         host.jobs.clear();
         host.started.clear();

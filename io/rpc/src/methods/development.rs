@@ -12,7 +12,7 @@ use crate::{
 };
 use alloy_primitives::U64;
 use futures::future::BoxFuture;
-use kette_consensus::{Command as Order, Status as Engine};
+use kette_consensus::Command as Order;
 use kette_node::Command;
 use serde_json::json;
 use std::{
@@ -295,8 +295,7 @@ fn increase_time(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer>
     Box::pin(async move {
         let seconds: super::Number = args.required()?;
         order(&cx, Order::AddTime(seconds.0)).await?;
-        let Engine::Pow(pow) = &cx.view().status.engine;
-        reply(&pow.time_offset)
+        reply(&super::pow(&cx.view())?.time_offset)
     })
 }
 
@@ -345,17 +344,15 @@ fn revert(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
 fn set_automine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let on: bool = args.required()?;
-        let mining = {
-            let Engine::Pow(pow) = &cx.view().status.engine;
-            pow.mining
-        };
+        let mining = super::pow(&cx.view())?.mining;
         let order = if mining { Order::Mining { on, threads: None } } else { Order::OnDemand(on) };
         command(&cx, Command::Engine(order)).await
     })
 }
 
 fn automine(cx: &Context, _: &mut Args) -> Answer {
-    let Engine::Pow(pow) = &cx.view().status.engine;
+    let view = cx.view();
+    let pow = super::pow(&view)?;
     reply(&(pow.on_demand || pow.mining))
 }
 

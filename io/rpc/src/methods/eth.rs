@@ -119,14 +119,16 @@ fn coinbase(cx: &Context, _: &mut Args) -> Answer {
 }
 
 fn mining(cx: &Context, _: &mut Args) -> Answer {
-    let Engine::Pow(pow) = &cx.view().status.engine;
-    reply(&pow.mining)
+    let view = cx.view();
+    reply(&matches!(&view.status.engine, Engine::Pow(pow) if pow.mining))
 }
 
 /// The miner's threads do not report; what is known is the rate it is held to.
 fn hashrate(cx: &Context, _: &mut Args) -> Answer {
-    let Engine::Pow(pow) = &cx.view().status.engine;
-    let rate = pow.mine_rate.filter(|_| pow.mining).unwrap_or(0);
+    let rate = match &cx.view().status.engine {
+        Engine::Pow(pow) => pow.mine_rate.filter(|_| pow.mining).unwrap_or(0),
+        Engine::Bft(_) => 0,
+    };
     reply(&U64::from(rate))
 }
 

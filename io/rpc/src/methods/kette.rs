@@ -237,7 +237,12 @@ fn locator(cx: &Context, _: &mut Args) -> Answer {
 fn supply(cx: &Context, _: &mut Args) -> Answer {
     let view = cx.view();
     let total = view.head.state.supply()?;
-    let genesis: U256 = cx.spec.genesis.alloc.values().map(|account| account.balance).sum();
+    let alloc: U256 = cx.spec.genesis.alloc.values().map(|account| account.balance).sum();
+    // The first validators' stake is created beside `alloc`.
+    let stake: U256 = cx.spec.bft().map_or(U256::ZERO, |bft| {
+        bft.validators.iter().map(|v| U256::from(v.weight) * bft.weight_unit).sum()
+    });
+    let genesis = alloc.saturating_add(stake);
     let totals = cx.reader.totals(view.head.number())?.unwrap_or_default();
     let (issued, burned) = (totals.issued, totals.burned);
     let expected = genesis.checked_add(issued).and_then(|sum| sum.checked_sub(burned));

@@ -11,7 +11,7 @@ use crate::{
 use alloy_primitives::{B64, B256, Bytes, U64, U256};
 use alloy_rlp::Decodable;
 use futures::future::BoxFuture;
-use kette_consensus::{Command as Order, Status as Engine, pow::Work};
+use kette_consensus::{Command as Order, pow::Work};
 use kette_node::{Command, CommandError, Reply};
 use kette_types::{Block, limits::BODY_BYTES_MAX};
 use serde_json::json;
@@ -110,6 +110,7 @@ fn engine(cx: &Context, _: &mut Args) -> Answer {
 
 fn start_mining(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
+        super::pow(&cx.view())?;
         let threads: Option<super::Number> = args.optional()?;
         let threads = match threads {
             None => None,
@@ -123,6 +124,7 @@ fn start_mining(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> 
 
 fn stop_mining(cx: Arc<Context>, _: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
+        super::pow(&cx.view())?;
         command(&cx, Command::Engine(Order::Mining { on: false, threads: None })).await
     })
 }
@@ -130,6 +132,7 @@ fn stop_mining(cx: Arc<Context>, _: Args) -> BoxFuture<'static, Answer> {
 fn mine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let blocks: Option<super::Number> = args.optional()?;
+        super::pow(&cx.view())?;
         let blocks = blocks.map_or(1, |blocks| blocks.0);
         if blocks > MINE_MAX {
             return Err(Failure::Limit(format!("{blocks} blocks, at most {MINE_MAX} at once")));
@@ -139,8 +142,7 @@ fn mine(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
 }
 
 fn work(cx: &Context) -> Result<Work, Failure> {
-    let Engine::Pow(pow) = &cx.view().status.engine;
-    pow.work.ok_or_else(|| {
+    super::pow(&cx.view())?.work.ok_or_else(|| {
         Failure::Server(
             "no work: mining is off; kette_startMining(0) makes work for others".to_owned(),
         )
@@ -153,7 +155,8 @@ fn get_work(cx: &Context, _: &mut Args) -> Answer {
 
 fn block_template(cx: &Context, _: &mut Args) -> Answer {
     let work = work(cx)?;
-    let Engine::Pow(pow) = &cx.view().status.engine;
+    let view = cx.view();
+    let pow = super::pow(&view)?;
     reply(&json!({
         "preimage": work.preimage,
         "target": work.target,
@@ -168,6 +171,7 @@ fn block_template(cx: &Context, _: &mut Args) -> Answer {
 }
 
 async fn hand_in(cx: &Context, preimage: B256, nonce: u64) -> Answer {
+    super::pow(&cx.view())?;
     command(cx, Command::Engine(Order::SubmitWork { preimage, nonce })).await
 }
 
@@ -208,6 +212,7 @@ fn submit_block(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> 
 fn approve_reorg(cx: Arc<Context>, mut args: Args) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let hash: B256 = args.required()?;
+        super::pow(&cx.view())?;
         command(&cx, Command::Engine(Order::ApproveReorg(hash))).await
     })
 }
@@ -244,9 +249,10 @@ fn is_verdict(text: &str) -> bool {
         .any(|refusal| CommandError::Engine(refusal).to_string() == text)
 }
 
-fn submit_hashrate(_: &Context, args: &mut Args) -> Answer {
+fn submit_hashrate(cx: &Context, args: &mut Args) -> Answer {
     let _: U256 = args.required()?;
     let _: B256 = args.required()?;
+    super::pow(&cx.view())?;
     reply(&true)
 }
 

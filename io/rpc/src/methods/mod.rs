@@ -1,6 +1,7 @@
 //! The methods, namespace by namespace.
 
 mod access;
+mod bft;
 mod blocks;
 mod debug;
 mod development;
@@ -30,6 +31,7 @@ pub(crate) const TABLES: &[&[Method]] = &[
     txpool::METHODS,
     debug::METHODS,
     kette::METHODS,
+    bft::METHODS,
     mining::METHODS,
     development::METHODS,
 ];
@@ -53,6 +55,21 @@ impl<'de> Deserialize<'de> for Number {
                 Ok(Self(number.to()))
             }
         }
+    }
+}
+
+/// Returns the state of the miner.
+///
+/// # Errors
+/// If blocks of this chain are not mined.
+fn pow(
+    view: &kette_node::View,
+) -> Result<&kette_consensus::pow::PowStatus, crate::failure::Failure> {
+    match &view.status.engine {
+        kette_consensus::Status::Pow(pow) => Ok(pow),
+        kette_consensus::Status::Bft(_) => Err(crate::failure::Failure::Unsupported(
+            "this chain's engine is bft: validators make blocks by turns, nobody mines".to_owned(),
+        )),
     }
 }
 

@@ -61,6 +61,33 @@ async fn status_has_the_plain_numbers() {
 }
 
 #[tokio::test]
+async fn methods_of_validators_say_that_this_chain_has_none() {
+    let fixture = Fixture::new().await;
+    for (method, params) in [
+        ("kette_validators", json!([])),
+        ("kette_leader", json!([1])),
+        ("kette_consensus", json!([])),
+        ("kette_getCertificate", json!(["latest"])),
+        ("kette_finalityTimes", json!([])),
+    ] {
+        let (_, error) = crate::client::failure(fixture.at, method, params).await;
+        assert!(error.contains("engine is pow"), "{method}: {error}");
+    }
+    fixture.mine(2);
+    let headers = call(fixture.at, "kette_headers", json!([1, 5])).await;
+    assert_eq!(headers.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn pages_are_shown_to_other_ports_too() {
+    let fixture = Fixture::new().await;
+    let pages = fixture.server.pages();
+    let status: Value = serde_json::from_str(&pages("/status").unwrap()).unwrap();
+    assert_eq!(status["validators"], 0);
+    assert!(pages("/metrics").is_none());
+}
+
+#[tokio::test]
 async fn metrics_are_in_the_text_format_and_count() {
     let fixture = Fixture::new().await;
     fixture.mine(5);

@@ -95,6 +95,36 @@ async fn subscribers_see_heads_and_logs_and_both_sides_of_a_reorganization() {
     heads.unsubscribe().await.unwrap();
 }
 
+/// Requirement T7: each block once, with its reward, when it becomes final.
+#[tokio::test]
+async fn subscribers_are_told_of_each_final_block_once() {
+    let fixture = Fixture::new().await;
+    let client = connect(&fixture).await;
+    let params = rpc_params!["blockFinalized"];
+    let mut under_kette: Subscription<Value> =
+        client.subscribe("kette_subscribe", params.clone(), "kette_unsubscribe").await.unwrap();
+    let mut under_eth = subscribe(&client, "blockFinalized", None).await;
+    fixture.mine(2);
+    for number in [1, 2] {
+        let block = fixture.block(number);
+        let fact = kette_consensus::bft::Event::Final {
+            height: number as u64,
+            round: 0,
+            block: block.hash(),
+            signers: 3,
+            weight: 300,
+            total: 400,
+            after_ms: 9,
+        };
+        let event = std::sync::Arc::new(kette_node::Event::Engine(fact));
+        fixture.sources.node.events.send(event).unwrap();
+        for told in [next(&mut under_kette).await, next(&mut under_eth).await] {
+            assert_eq!((&told["height"], &told["hash"]), (&json!(number), &json!(block.hash())));
+            assert_eq!((&told["reward"], &told["signers"]), (&json!(block.issued), &json!(3)));
+        }
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_are_checked() {
     let fixture = Fixture::new().await;

@@ -102,8 +102,7 @@ impl Reader {
 
     /// Returns the proof that made a canonical block final, if its engine gave one.
     pub fn justification(&self, number: u64) -> Result<Option<Bytes>, ReadError> {
-        let sql = "SELECT justification FROM justifications WHERE number = ?1";
-        self.ask(|conn| one(conn, sql, [int(number)], |row| Ok(blob(row, 0)?.to_vec().into())))
+        self.ask(|conn| justification(conn, number))
     }
 
     /// Returns one line of a block, on whatever branch.
@@ -166,6 +165,11 @@ pub(crate) fn body(conn: &Connection, hash: B256) -> Result<Option<Body>, Failur
 pub(crate) fn canonical(conn: &Connection, number: u64) -> Result<Option<B256>, Failure> {
     let sql = "SELECT b.hash FROM canonical c JOIN blocks b ON b.id = c.block WHERE c.number = ?1";
     one(conn, sql, [int(number)], |row| hash(row, 0))
+}
+
+pub(crate) fn justification(conn: &Connection, number: u64) -> Result<Option<Bytes>, Failure> {
+    let sql = "SELECT justification FROM justifications WHERE number = ?1";
+    one(conn, sql, [int(number)], |row| Ok(blob(row, 0)?.to_vec().into()))
 }
 
 pub(crate) fn total_weight(conn: &Connection, hash: B256) -> Result<Option<U256>, Failure> {

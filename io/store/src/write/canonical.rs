@@ -115,6 +115,8 @@ fn lower_finalized(conn: &Connection, keep: u64) -> Result<(), Failure> {
     let sql = "SELECT b.hash FROM canonical c JOIN blocks b ON b.id = c.block WHERE c.number = ?1";
     let kept = one(conn, sql, [int(keep)], |row| hash(row, 0))?
         .ok_or_else(|| Failure::Damaged(format!("block {keep} is not canonical")))?;
+    // Whatever proved it final was proven wrong.
+    run(conn, "DELETE FROM justifications WHERE number = ?1", [int(keep)])?;
     schema::set_meta(conn, meta::FINALIZED_NUMBER, int(keep))?;
     schema::set_meta(conn, meta::FINALIZED_HASH, kept.as_slice())
 }

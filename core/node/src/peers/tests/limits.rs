@@ -66,11 +66,12 @@ fn every_kind_of_message_has_its_share() {
         (Message::GetBodies { id: 1, hashes: hashes(1) }, 1_280),
         (Message::GetBodies { id: 1, hashes: hashes(128) }, 160),
         (Message::GetBlockTransactions { block: B256::ZERO, indexes: vec![1] }, 64),
-        (Message::NewBlock(Box::new(block)), 64),
+        (Message::NewBlock(Box::new(block)), 256),
+        (Message::GetBlock(B256::ZERO), 64),
         (Message::NewTransactions(hashes(1)), 100),
         (Message::NewTransactions(hashes(INVENTORY_MAX)), 10),
         (Message::GetTransactions(hashes(INVENTORY_MAX)), 10),
-        (Message::Engine(Bytes::from_static(b"vote")), 500),
+        (Message::Engine(Bytes::from_static(b"vote")), 2_000),
         (Message::GetPeers, 4),
         (Message::Peers(vec![]), 8),
         (Message::Headers { id: 1, headers: vec![] }, 4_096),
@@ -78,6 +79,19 @@ fn every_kind_of_message_has_its_share() {
     for (message, expected) in table {
         assert_eq!(burst(false, &message), expected, "{} in public", message.name());
         assert_eq!(burst(true, &message), expected * 10, "{} in local", message.name());
+    }
+}
+
+/// A validator forwards all votes of a round at once, and those of the next one soon after.
+#[test]
+fn the_largest_validator_set_may_vote_four_times_a_second() {
+    let mut buckets = Buckets::new(false, T0);
+    let votes = 2 * kette_types::bft::VALIDATORS_MAX;
+    for round in 0..100u64 {
+        let now = T0 + Duration::from_millis(round * 250);
+        for _ in 0..votes {
+            assert!(buckets.admit(now, &Message::Engine(Bytes::from_static(&[7; 200]))));
+        }
     }
 }
 
