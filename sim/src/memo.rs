@@ -3,8 +3,12 @@
 //! Both are functions of what their key commits to, so sharing them changes nothing but the cost. The states kept here
 //! descend from a genesis state that lies wholly in memory: they never read any node's disk.
 
+use alloy_primitives::keccak256;
 use kette_chain::ExecutedBlock;
-use kette_types::{Address, B256, Transaction};
+use kette_types::{
+    Address, B256, Transaction,
+    bft::{PublicKey, Signature},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -20,13 +24,18 @@ pub struct Memo {
 struct Inner {
     blocks: BTreeMap<B256, Arc<ExecutedBlock>>,
     senders: BTreeMap<B256, Option<Address>>,
+    /// Judged signatures of validators, by what was judged.
+    signatures: BTreeMap<B256, bool>,
 }
+
+/// Judged signatures that are remembered.
+const SIGNATURES_MAX: usize = 65_536;
 
 impl Memo {
     /// Makes a memo that knows block 0.
     pub fn new(genesis: Arc<ExecutedBlock>) -> Self {
         let blocks = BTreeMap::from([(genesis.hash(), genesis)]);
-        Self { inner: Mutex::new(Inner { blocks, senders: BTreeMap::new() }) }
+        Self { inner: Mutex::new(Inner { blocks, ..Inner::default() }) }
     }
 
     /// Returns an executed block.
@@ -65,5 +74,27 @@ impl kette_node::Memo for Memo {
         if inner.blocks.contains_key(&block.block.header.parent_hash) {
             inner.blocks.entry(block.hash()).or_insert_with(|| block.clone());
         }
+    }
+}
+
+impl kette_consensus::bft::SignatureMemo for Memo {
+    fn verify(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &Signature,
+        judge: &dyn Fn() -> bool,
+    ) -> bool {
+        let name = keccak256([key.0.as_slice(), signature.as_slice(), message].concat());
+        let mut inner = self.lock();
+        if let Some(known) = inner.signatures.get(&name) {
+            return *known;
+        }
+        if inner.signatures.len() >= SIGNATURES_MAX {
+            inner.signatures.clear();
+        }
+        let judged = judge();
+        inner.signatures.insert(name, judged);
+        judged
     }
 }

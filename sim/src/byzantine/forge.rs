@@ -140,6 +140,7 @@ impl Forge {
             mix_hash: B256::from(seal::header_pow_hash(&parent.block.header)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Bytes::new(),
         };
         let built = kette_ledger::build(
             rules,

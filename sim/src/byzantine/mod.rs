@@ -3,8 +3,10 @@
 //!
 //! Handshake, sync, pool and fork choice of an actor are an honest node's, so its peers take it for one until it
 //! misbehaves. An actor speaks only on sessions that exist, draws only from its own stream, and keeps bounded memory.
+//! Those that only validators can be are in `bft/`.
 
 mod actor;
+mod bft;
 mod delayer;
 mod eclipse;
 mod equivocator;
@@ -22,9 +24,9 @@ mod sync_liar;
 mod tests;
 mod withholder;
 
-use actor::{Actor, Wrapped};
-
 use crate::{Machine, memo::Memo, rng::ChaCha8Rng, scenario::Misbehaviour};
+use actor::{Actor, Wrapped};
+use kette_consensus::bft::Identity;
 use kette_node::{Node, Output, Ticket};
 use kette_types::{B256, ChainSpec, Message, PeerAddress, PeerId};
 use rand::RngExt;
@@ -46,6 +48,8 @@ pub struct Setup<'a> {
     pub everybody: Vec<(PeerId, PeerAddress)>,
     /// Hosts of the same misbehaviour.
     pub accomplices: Vec<usize>,
+    /// Keys of everybody who is a validator, by host.
+    pub validators: Vec<Option<Identity>>,
 }
 
 /// Makes the actor for a misbehaviour around an honest node.
@@ -66,6 +70,7 @@ pub fn build(misbehaviour: Misbehaviour, node: Node, setup: Setup<'_>) -> Box<dy
         // that announces blocks of two chains.
         Misbehaviour::Twin => Box::new(node),
         Misbehaviour::FutureVersion => wrapped(node, future_version::FutureVersion::new(setup)),
+        of_validators => bft::build(of_validators, node, setup),
     }
 }
 

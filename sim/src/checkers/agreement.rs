@@ -5,6 +5,8 @@
 //! part of it and propagation was too quick for a natural fork of that depth. At the end it always is: the network had
 //! time to converge. Excused then is a node with a branch that waits for an operator: it says so, and nothing becomes
 //! final at it.
+//!
+//! Final in `bft` means: for ever. Two final blocks of one number are an objection at once, whatever else goes on.
 
 use super::{Checker, Observation, lineage};
 use crate::{World, engine};
@@ -31,12 +33,16 @@ impl Checker for Agreement {
         let Observation::Event { host, event: Event::Finalized { number, hash } } = seen else {
             return Ok(());
         };
-        if world.faulty || !world.hosts[*host].is_honest() {
+        if !world.hosts[*host].is_honest() {
             return Ok(());
         }
         let (first, by) = *self.told.entry(*number).or_insert((*hash, *host));
-        if first == *hash || by == *host || is_natural(world) {
-            // A node that changed its own mind is the business of `finality`.
+        if first == *hash {
+            return Ok(());
+        }
+        // A node that changed its own mind is the business of `finality`.
+        let by_depth = engine::pow(&world.spec).is_some();
+        if by_depth && (world.faulty || by == *host || is_natural(world)) {
             return Ok(());
         }
         let name = |host: usize| &world.hosts[host].name;

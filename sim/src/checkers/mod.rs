@@ -5,8 +5,10 @@
 pub mod agreement;
 pub mod ancestry;
 pub mod bounds;
+pub mod certificates;
 pub mod difficulty;
 pub mod durability;
+pub mod evidence;
 pub mod fairness;
 pub mod finality;
 #[cfg(test)]
@@ -22,10 +24,13 @@ mod per_host;
 mod planted;
 pub mod quiescence;
 pub mod restart;
+mod rounds;
 mod steady;
 pub mod supply;
 pub mod validator;
 pub mod validity;
+pub mod vote_discipline;
+mod voters;
 
 use crate::World;
 use kette_chain::Record;
@@ -142,5 +147,8 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(bounds::Bounds::default()),
         Box::new(no_self_ban::NoSelfBan::default()),
         Box::new(quiescence::Quiescence::default()),
+        Box::new(vote_discipline::VoteDiscipline::default()),
+        Box::new(certificates::Certificates::default()),
+        Box::new(evidence::Evidences::default()),
     ]
 }

@@ -140,7 +140,7 @@ fn beside(world: &World, host: &Host) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: a restart fails: {error}", host.name);
     let disk = Arc::new(host.disk.fork());
     let restored = disk.restored().map_err(|error| failed(&error))?;
-    let config = kette_node::Config { memo: None, ..host.config.clone() };
+    let config = kette_node::Config { memo: None, ..host.settings() };
     let time = host.clock.time(world.now());
     let again = Node::restore(world.spec.clone(), config, disk, time, restored)
         .map_err(|error| failed(&error))?;

@@ -63,7 +63,6 @@ fn rate(world: &World, host: usize) -> f64 {
 
 fn mines(world: &World, host: usize) -> bool {
     world.hosts[host].node().is_some_and(|node| {
-        let Status::Pow(status) = &node.view(world.time()).status.engine;
-        status.mining
+        matches!(&node.view(world.time()).status.engine, Status::Pow(status) if status.mining)
     })
 }

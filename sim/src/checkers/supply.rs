@@ -3,12 +3,13 @@
 //! Rewards and burned base fees are computed here, for every distinct block. All balances are added up for every
 //! sixteenth number and for the heads at the end.
 
-use super::{Checker, Observation, validator};
+use super::{Checker, Observation, validator, voters::Voters};
 use crate::World;
 use alloy_primitives::B256;
 use kette_chain::{ExecutedBlock, Record};
 use kette_types::{
     U256,
+    bft::Seal,
     spec::{BaseFee, KetteConfig},
 };
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ const EVERY: u64 = 16;
 pub struct Supply {
     /// What all balances after a block must add up to.
     due: BTreeMap<B256, U256>,
+    voters: Voters,
 }
 
 impl Checker for Supply {
@@ -33,6 +35,7 @@ impl Checker for Supply {
         if !world.hosts[*host].is_honest() {
             return Ok(());
         }
+        self.voters.learn(world, records);
         for record in *records {
             if let Record::Block(block) = record
                 && !self.due.contains_key(&block.hash())
@@ -64,17 +67,18 @@ impl Supply {
         let who = &world.hosts[host].name;
         if self.due.is_empty() {
             let alloc = world.spec.genesis.alloc.values();
-            let sum = alloc.fold(U256::ZERO, |sum, account| sum + account.balance);
+            let sum = alloc.fold(staked(world), |sum, account| sum + account.balance);
             self.due.insert(world.genesis.hash(), sum);
         }
         let header = &block.block.header;
         // A block on one that was never seen is the business of another checker.
         let Some(before) = self.due.get(&header.parent_hash) else { return Ok(()) };
         let Some(kette) = &world.spec.kette else { return Ok(()) };
-        let issued = validator::reward(&kette.reward, header.number);
+        let voters = self.voters.at(header.number).map(|voters| voters.size()).unwrap_or_default();
+        let issued = validator::reward(&kette.reward, header.number, voters);
         let least = burned(kette, block);
         // Contracts may destroy wei as well; a block without calls of them may not.
-        let exact = block.block.body.transactions.iter().all(is_plain);
+        let exact = block.block.body.transactions.iter().all(is_plain) && !punishes(world, block);
         if block.burned < least || (exact && block.burned != least) {
             let (number, got) = (header.number, block.burned);
             return Err(format!("{who}: block {number} burned {got} wei, expected {least}"));
@@ -96,6 +100,21 @@ fn burned(kette: &KetteConfig, block: &ExecutedBlock) -> U256 {
             U256::from(header.base_fee_per_gas.unwrap_or(0)) * U256::from(header.gas_used)
         }
     }
+}
+
+/// Returns the stake that genesis creates.
+fn staked(world: &World) -> U256 {
+    let Some(bft) = world.spec.bft() else { return U256::ZERO };
+    let weights = bft.validators.iter().map(|validator| U256::from(validator.weight));
+    weights.fold(U256::ZERO, |sum, weight| sum + weight * bft.weight_unit)
+}
+
+/// Tells whether a block may destroy stake.
+fn punishes(world: &World, block: &ExecutedBlock) -> bool {
+    world.spec.bft().is_some_and(|bft| {
+        let seal = Seal::decode_exact(block.block.header.seal());
+        bft.slashing.downtime_share > 0 || seal.is_ok_and(|seal| !seal.evidence.is_empty())
+    })
 }
 
 /// Tells whether a transaction has no gas for running code.

@@ -19,6 +19,8 @@ pub(super) struct Image {
     /// By number, from block 0 on.
     canonical: Vector<Arc<Shelved>>,
     finalized: (u64, B256),
+    /// What was written with the newest final block.
+    justification: Option<Bytes>,
     states: States,
     lists: Lists,
 }
@@ -46,7 +48,10 @@ impl Image {
         match record {
             Record::Block(block) => self.insert(shelf.block(block)),
             Record::Canonical { keep, added } => self.switch(*keep, added)?,
-            Record::Final { number, hash, .. } => self.finalized = (*number, *hash),
+            Record::Final { number, hash, justification } => {
+                self.finalized = (*number, *hash);
+                self.justification = Some(justification.clone()).filter(|proof| !proof.is_empty());
+            }
             Record::Prune(hashes) => hashes.iter().for_each(|hash| self.remove(*hash)),
             Record::Checkpoint { number, hash, commit } => {
                 self.block(*hash).ok_or_else(|| format!("block {hash} was never written"))?;
@@ -55,6 +60,8 @@ impl Image {
             Record::PruneStates { below } => self.states.prune(*below),
             Record::Engine(entry) => self.lists.engine(entry),
             Record::EngineTruncate => self.lists.engine_truncate(),
+            // It has a place of its own, beside the database.
+            Record::Sign(_) => {}
             Record::Pending(bytes) => self.lists.pending(bytes),
             Record::PendingDone(hashes) => self.lists.pending_done(hashes),
             Record::Address { address, last_success, failures } => {
@@ -104,6 +111,7 @@ impl Image {
         }
         if self.finalized.0 > keep {
             self.finalized = (keep, kept);
+            self.justification = None;
         }
         Ok(())
     }
@@ -151,6 +159,7 @@ impl Image {
             checkpoint,
             checkpoint_weight: root.stored.total_weight,
             finalized: self.finalized,
+            justification: self.justification.clone(),
             canonical: above.map(|block| block.stored.clone()).collect(),
             side: side.into_iter().map(|kept| kept.block.stored.clone()).collect(),
             ..Restored::default()

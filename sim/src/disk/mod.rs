@@ -6,6 +6,7 @@
 mod image;
 mod lists;
 mod shelf;
+mod signed;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ use crate::{rng::ChaCha8Rng, scenario::step::DiskFault};
 use image::Image;
 use kette_chain::{ChainReader, ExecutedBlock, Record, record::Restored};
 use kette_ledger::{NodeKey, NodeReader, ReadError, StateCommit};
-use kette_types::{B256, Body, Bytes, SealedHeader, U256};
+use kette_types::{B256, Body, Bytes, SealedHeader, U256, bft::SignState};
 use rand::RngExt;
 use shelf::{Shelf, Shelved};
+use signed::Signed;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What survives a crash, and what does not. Readable through `&self`, as a store is.
@@ -34,6 +36,8 @@ struct Inner {
     durable: Image,
     /// What is there after each batch that is not durable, oldest first.
     unsynced: Vec<Image>,
+    /// What its validator signed last: a file beside the database.
+    signed: Signed,
     faults: Vec<DiskFault>,
     excused: bool,
     writes: u64,
@@ -94,13 +98,16 @@ impl Disk {
     pub fn fork(&self) -> Self {
         let inner = self.lock();
         let durable = inner.durable.clone();
-        Self::holding(&self.blank, durable, self.shelf.clone(), inner.rng.clone())
+        let fork = Self::holding(&self.blank, durable, self.shelf.clone(), inner.rng.clone());
+        fork.lock().signed = inner.signed.durable();
+        fork
     }
 
     fn holding(blank: &Image, durable: Image, shelf: Arc<Mutex<Shelf>>, rng: ChaCha8Rng) -> Self {
         let inner = Inner {
             durable,
             unsynced: Vec::new(),
+            signed: Signed::default(),
             faults: Vec::new(),
             excused: false,
             writes: 0,
@@ -113,7 +120,8 @@ impl Disk {
     /// Writes one batch: readable at once, durable after [`Self::sync`].
     ///
     /// # Errors
-    /// If the disk is full, or a record contradicts what is stored: nothing of the batch is written then.
+    /// If the disk is full, or a record contradicts what is stored: nothing of the batch is written then. A signature
+    /// that goes back is refused as well.
     pub fn write(&self, batch: &[Record]) -> Result<(), DiskError> {
         if batch.is_empty() {
             return Ok(());
@@ -124,6 +132,7 @@ impl Disk {
         }
         let mut shelf = self.shelf.lock().expect("no holder panics");
         let next = inner.current().after(batch, &mut shelf).map_err(DiskError::Refused)?;
+        inner.signed.write(batch).map_err(|error| DiskError::Refused(error.to_string()))?;
         inner.writes += 1;
         if inner.unsynced.len() >= UNSYNCED_MAX {
             let mut even = false;
@@ -148,19 +157,45 @@ impl Disk {
         }
         let tail = std::mem::take(&mut inner.unsynced);
         inner.durable = tail.into_iter().next_back().expect("looked above");
+        inner.signed.sync();
     }
 
     /// Loses what a crash loses. What is readable afterwards is what is durable.
     pub fn crash(&self, loss: Loss) {
         let mut inner = self.lock();
         let mut tail = std::mem::take(&mut inner.unsynced);
+        let mut whole = false;
         if loss == Loss::Torn && !tail.is_empty() {
             let survive = inner.rng.random_range(0..=tail.len());
+            whole = survive == tail.len();
             tail.truncate(survive);
             if let Some(last) = tail.pop() {
                 inner.durable = last;
             }
         }
+        // It is written after the batch is durable: it may lack what the batch has, never the other way round.
+        if inner.signed.is_unsynced() {
+            let kept = whole && inner.rng.random_bool(0.5);
+            inner.signed.crash(kept);
+        }
+    }
+
+    /// Returns what the validator signed last, as a start finds it.
+    pub fn signed(&self) -> Option<SignState> {
+        self.lock().signed.last().cloned()
+    }
+
+    /// Returns what the validator signed last as a crash now would leave it.
+    pub fn signed_durably(&self) -> Option<SignState> {
+        self.lock().signed.durable().last().cloned()
+    }
+
+    /// Replaces what the validator signed last: by nothing, as if the file was lost, or by an older one, as if it was
+    /// restored from a backup. What its node then signs twice is excused.
+    pub fn set_signed(&self, state: Option<SignState>) {
+        let mut inner = self.lock();
+        inner.excused = true;
+        inner.signed = Signed::holding(state);
     }
 
     /// Loses everything but block 0.
@@ -168,6 +203,7 @@ impl Disk {
         let mut inner = self.lock();
         inner.wipes += 1;
         inner.unsynced = Vec::new();
+        inner.signed = Signed::default();
         inner.durable = self.blank.clone();
     }
 

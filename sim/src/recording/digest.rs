@@ -203,6 +203,10 @@ fn put_record(out: &mut Vec<u8>, record: &Record) {
             put(out, &13u8);
             put(out, peer);
         }
+        Record::Sign(state) => {
+            put(out, &14u8);
+            put(out, &**state);
+        }
     }
 }
 
@@ -288,6 +292,10 @@ fn put_event(out: &mut Vec<u8>, event: &Event) {
         Event::Alarm(text) => {
             put(out, &12u8);
             put(out, text);
+        }
+        Event::Engine(event) => {
+            put(out, &13u8);
+            put(out, &format!("{event:?}"));
         }
     }
 }

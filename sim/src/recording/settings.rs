@@ -138,6 +138,8 @@ fn take_local(buf: &mut &[u8]) -> Result<Local> {
         threads: take(buf)?,
         mine_rate: take_option(buf)?,
         seed: take(buf)?,
+        // A recording holds no keys.
+        ..Local::default()
     })
 }
 
@@ -175,6 +177,8 @@ pub enum Found {
         /// Number and hash of the newest final block.
         finalized: (u64, B256),
     },
+    /// What was written with the newest final block.
+    Justification(Bytes),
     /// The next canonical block above the checkpoint.
     Canonical(StoredBlock),
     /// The next block of a side branch.
@@ -197,6 +201,7 @@ pub(super) fn found(restored: Restored) -> impl Iterator<Item = Found> {
         finalized: restored.finalized,
     };
     std::iter::once(points)
+        .chain(restored.justification.into_iter().map(Found::Justification))
         .chain(restored.canonical.into_iter().map(Found::Canonical))
         .chain(restored.side.into_iter().map(Found::Side))
         .chain(restored.engine.into_iter().map(Found::Engine))
@@ -213,6 +218,7 @@ pub(super) fn restore(restored: &mut Restored, found: Found) {
             restored.checkpoint_weight = weight;
             restored.finalized = finalized;
         }
+        Found::Justification(bytes) => restored.justification = Some(bytes),
         Found::Canonical(block) => restored.canonical.push(block),
         Found::Side(block) => restored.side.push(block),
         Found::Engine(entry) => restored.engine.push(entry),
@@ -260,6 +266,10 @@ pub(super) fn put_found(out: &mut Vec<u8>, found: &Found) {
             put(out, peer);
             put(out, &until.as_millis());
         }
+        Found::Justification(bytes) => {
+            put(out, &7u8);
+            put(out, bytes);
+        }
     }
 }
 
@@ -277,6 +287,7 @@ pub(super) fn take_found(buf: &mut &[u8]) -> Result<Found> {
         4 => Found::Pending(take(buf)?),
         5 => Found::Address(take(buf)?, take_time(buf)?, take(buf)?),
         6 => Found::Ban(take(buf)?, take_time(buf)?),
+        7 => Found::Justification(take(buf)?),
         _ => return Err(Error::Custom("unknown kind of what was found")),
     })
 }

@@ -6,12 +6,14 @@
 //! quiet     + 60 s             Byzantine actors and miners stop, pools and heads come to rest; final checks
 //! ```
 
+mod finality;
 mod measure;
 mod report;
 mod scenario;
 
 pub use report::{
-    BlockFigures, FaultBand, HeightSample, Propagation, RunReport, TransactionFigures,
+    BlockFigures, FaultBand, FinalityFigures, HeightSample, Propagation, RunReport,
+    TransactionFigures,
 };
 pub use scenario::{NODES_MAX, Scenario, merge_genesis};
 
@@ -207,10 +209,19 @@ impl Run {
         let facts = measure::facts(&self.world);
         self.checks.observe(&facts, self.healed_at());
         if let Phase::Liveness { height, .. } = self.phase
-            && (facts.has_converged(height) && self.is_included(&facts))
+            && (self.has_converged(&facts, height) && self.is_included(&facts))
         {
             self.begin_quiet();
         }
+    }
+
+    fn has_converged(&self, facts: &Facts, height: u64) -> bool {
+        if self.scenario.spec.bft().is_none() {
+            return facts.has_converged(height);
+        }
+        // Validators never stop, so heads are never all the same.
+        let mut honest = facts.nodes.iter().filter(|node| node.honest);
+        honest.all(|node| node.up && node.height >= height + 2)
     }
 
     fn healed_at(&self) -> Option<Duration> {
@@ -305,7 +316,9 @@ impl Run {
                 self.world.crash(host, Loss::Unsynced);
             }
         }
-        self.phase = Phase::Quiet { until: self.world.now() + QUIET };
+        // Validators go on: there is nothing to wait for but what is under way.
+        let quiet = if self.scenario.spec.bft().is_some() { QUIET / 6 } else { QUIET };
+        self.phase = Phase::Quiet { until: self.world.now() + quiet };
     }
 
     fn is_included(&self, facts: &Facts) -> bool {
@@ -358,6 +371,7 @@ impl Run {
             height: chain.len() as u64,
             head: chain.last().copied().unwrap_or_else(|| world.genesis.hash()),
             propagation: measure::propagation(world, &chain),
+            finality: finality::finality(world, &chain),
             transactions: measure::transactions(world, &chain, self.workload.sent()),
             blocks,
             bytes,

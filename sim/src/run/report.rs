@@ -37,6 +37,9 @@ pub struct RunReport {
     pub blocks: BlockFigures,
     /// Time until shares of the nodes had a block.
     pub propagation: Propagation,
+    /// Time until blocks were final; only on chains with the engine `bft`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finality: Option<FinalityFigures>,
     /// Transactions.
     pub transactions: TransactionFigures,
     /// Bytes of all frames.
@@ -81,6 +84,23 @@ pub struct Propagation {
     pub p99_ms: f64,
     /// Share of (node, block) pairs by delay: (milliseconds, share), ascending, at most 200 points.
     pub cdf: Vec<(f64, f64)>,
+}
+
+/// How soon blocks were final, from a block's own time to its finality at a node that followed.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FinalityFigures {
+    /// Pairs of a block and an honest node.
+    pub count: u64,
+    /// Half of them, milliseconds.
+    pub p50_ms: f64,
+    /// 99 percent of them.
+    pub p99_ms: f64,
+    /// Pairs left out: the node was away, or caught up.
+    pub caught_up: u64,
+    /// Blocks of the canonical chain that were decided in a later round than 0.
+    pub late_rounds: u64,
+    /// The highest round in which a block was decided.
+    pub round_max: u32,
 }
 
 /// Transactions of a run.

@@ -40,6 +40,7 @@ impl Scenario {
             return Err(SetupError::File(format!("{count} nodes, at most {NODES_MAX}")));
         }
         let merged = merge_genesis(&base, &file.genesis)?;
+        let merged = plan.write_validators(&merged).map_err(SetupError::File)?;
         let spec = ChainSpec::from_json(&merged).map_err(|error| {
             SetupError::File(format!("genesis of {}: {error}", file.network.chain))
         })?;
@@ -134,6 +135,7 @@ fn joining(group: &Group, count: usize, wanted: usize, regions: &[String]) -> Gr
             .filter_map(|extra| regions.get(extra % regions.len().max(1)).cloned())
             .collect(),
         roles: vec![Role::Full],
+        stake: None,
         byzantine: None,
         mine_rate: None,
         ..group.clone()

@@ -183,6 +183,9 @@ pub struct Group {
     /// What the nodes do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
+    /// Makes each a validator with this many votes (chains with the engine `bft`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake: Option<u64>,
     /// Hashes per second of each, instead of the network's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mine_rate: Option<u64>,
@@ -245,6 +248,59 @@ pub enum Misbehaviour {
     Twin,
     /// Speaks a later version: unknown messages and features.
     FutureVersion,
+    /// Validator: proposes two blocks in each of its rounds and votes for both, to a half of the others each.
+    EquivocatingProposer,
+    /// Validator: votes for the block to one half of the others, for nil to the other half.
+    EquivocatingVoter,
+    /// Validator: forgets what it is locked on.
+    Amnesiac,
+    /// Validator: precommits nil whatever it saw.
+    NilPrecommitter,
+    /// Validator: does not vote.
+    VoteDropper,
+    /// Validator: its proposals reach nobody, one, or half of the others.
+    ProposalDropper,
+    /// Validator: votes late.
+    VoteDelayer,
+    /// Validator: proposes in rounds that others lead.
+    WrongLeader,
+    /// Validator: withholds its block unless it leads the next height by it.
+    VrfWithholder,
+    /// Validator: its VRF proofs are wrong.
+    BadVrfProver,
+    /// Validator: its blocks name wrong validators of the next height.
+    SetLiar,
+    /// Validator: its blocks break any one rule.
+    BadProposer,
+    /// Validator: floods with votes for other rounds and heights, bad signatures, repetitions.
+    VoteFlooder,
+    /// Validator: says that blocks are final that are not.
+    CertificateLiar,
+}
+
+impl Misbehaviour {
+    /// All that only a validator of the engine `bft` can do.
+    pub const OF_VALIDATORS: [Self; 14] = [
+        Self::EquivocatingProposer,
+        Self::EquivocatingVoter,
+        Self::Amnesiac,
+        Self::NilPrecommitter,
+        Self::VoteDropper,
+        Self::ProposalDropper,
+        Self::VoteDelayer,
+        Self::WrongLeader,
+        Self::VrfWithholder,
+        Self::BadVrfProver,
+        Self::SetLiar,
+        Self::BadProposer,
+        Self::VoteFlooder,
+        Self::CertificateLiar,
+    ];
+
+    /// Tells whether only a validator of the engine `bft` can do this.
+    pub fn is_of_validators(self) -> bool {
+        Self::OF_VALIDATORS.contains(&self)
+    }
 }
 
 /// A link that differs from the shape; both ways unless `one_way`.

@@ -18,6 +18,7 @@ pub mod select;
 pub mod step;
 pub mod timeline;
 pub mod units;
+pub mod validators;
 
 #[cfg(test)]
 mod tests;

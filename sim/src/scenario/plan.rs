@@ -21,6 +21,9 @@ pub struct PlannedNode {
     /// Hashes per second, if it does.
     #[serde(default)]
     pub mine_rate: u64,
+    /// Votes it has from the start; 0 if it is no validator.
+    #[serde(default)]
+    pub stake: u64,
     /// How it deviates from the protocol.
     #[serde(default)]
     pub byzantine: Option<Misbehaviour>,
@@ -92,6 +95,7 @@ impl Plan {
                     region: region_of(&group.regions, place_in_group),
                     miner: group.roles.contains(&Role::Miner),
                     mine_rate: group.mine_rate.unwrap_or(network.mine_rate),
+                    stake: group.stake.unwrap_or(0),
                     byzantine: group.byzantine,
                     start_at: group
                         .start_at

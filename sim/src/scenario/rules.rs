@@ -16,6 +16,8 @@ use std::time::Duration;
 const STEPS_MAX: usize = 10_000;
 /// Shortest turn of a flapping partition and shortest mean of a churn.
 const TURN_MIN: Duration = Duration::from_millis(10);
+/// Most votes of one node: TOML's integers end at 2^63 - 1.
+const STAKE_MAX: u64 = i64::MAX as u64;
 /// How many funded accounts a development chain has.
 const SENDERS_MAX: u32 = 10;
 
@@ -73,6 +75,9 @@ fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
         return Err("tier = 0: tiers count from 1".to_owned());
     }
     hash_rate("mine_rate", group.mine_rate)?;
+    if let Some(stake) = group.stake.filter(|stake| !(1..=STAKE_MAX).contains(stake)) {
+        return Err(format!("stake = {stake}: 1 to {STAKE_MAX} votes"));
+    }
     slowness("slow", group.slow.unwrap_or(1.0), cpu(&file.shape))?;
     clock("clock_offset_ms", group.clock_offset_ms)?;
     drift("clock_drift_ppm", group.clock_drift_ppm)?;
@@ -101,6 +106,9 @@ fn group(file: &NetworkFile, group: &Group) -> Result<(), String> {
     if group.regions.is_empty() && region::is_regional(file.shape.profile) {
         return Err("this profile needs to know where nodes are: add regions = [\"round-robin\"]"
             .to_owned());
+    }
+    if group.byzantine.is_some_and(Misbehaviour::is_of_validators) && group.stake.is_none() {
+        return Err("this misbehaviour is a validator's: give the group a `stake`".to_owned());
     }
     if group.byzantine == Some(Misbehaviour::SelfishMiner) && group.roles.is_empty() {
         return Err("a selfish miner mines: add roles = [\"miner\"]".to_owned());

@@ -47,6 +47,24 @@ impl Chain {
         }
     }
 
+    /// What steps need to know of a chain on which nobody mines: interruptions may last for long.
+    pub(super) fn of_validators(pace: Duration, drift: Duration) -> Self {
+        Self {
+            block_time: pace,
+            reorg_limit: 400,
+            future_limit: drift,
+            rate: 0,
+            half_life: 0,
+            pause_limit: 0,
+            finality_depth: 0,
+            anchor: 0,
+            first: 0,
+            burns: false,
+            base_fee_min: 0,
+            reward: Table::new(),
+        }
+    }
+
     /// Draws how fast one miner is, so that `miners` of them need [`HASHES_MAX`] for a block at most.
     pub(super) fn share_out(&mut self, dice: &mut Dice, miners: usize) {
         let hashes = dice.number(16..=HASHES_MAX);

@@ -121,6 +121,7 @@ impl Roster<'_> {
             tier: if self.groups.is_empty() { 1 } else { 2 },
             regions: if self.regional { vec![ROUND_ROBIN.to_owned()] } else { Vec::new() },
             roles: vec![if rate.is_some() { Role::Miner } else { Role::Full }],
+            stake: None,
             mine_rate: rate.filter(|rate| *rate != chain.rate),
             byzantine: None,
             start_at: None,

@@ -9,6 +9,7 @@
 //! together last less than half of the time in which a reorganization of the highest allowed depth is mined; data is
 //! lost at one node only.
 
+mod bft;
 mod chain;
 mod dice;
 mod groups;
@@ -20,6 +21,8 @@ use crate::{
     rng::{Purpose, stream},
     scenario::{Network, NetworkFile, Profile, Shape, Topology, Workload},
 };
+pub use bft::draw_bft;
+
 use chain::Chain;
 use dice::Dice;
 use std::time::Duration;

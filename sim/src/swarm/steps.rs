@@ -17,7 +17,8 @@ pub(super) fn draw(
     chain: &Chain,
     file: &NetworkFile,
 ) -> Vec<Step> {
-    let kinds: Vec<Kind> = KINDS.into_iter().filter(|_| dice.coin(0.5)).collect();
+    let mut kinds: Vec<Kind> = KINDS.into_iter().filter(|_| dice.coin(0.5)).collect();
+    kinds.retain(|kind| chain.rate > 0 || !matches!(kind, Kind::MineRate | Kind::MineOff));
     if !features.steps || kinds.is_empty() {
         return Vec::new();
     }

@@ -16,7 +16,9 @@ fn scenario(seed: u64) -> Scenario {
 }
 
 fn pow(scenario: &Scenario) -> PowSpec {
-    let EngineSpec::Pow(pow) = &scenario.spec.kette.as_ref().unwrap().engine;
+    let EngineSpec::Pow(pow) = &scenario.spec.kette.as_ref().unwrap().engine else {
+        panic!("not pow")
+    };
     pow.clone()
 }
 

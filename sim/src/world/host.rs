@@ -99,6 +99,15 @@ impl Host {
         self.machine.is_some()
     }
 
+    /// Returns its node's settings for a start: a validator's with what its disk says that it signed last.
+    pub(crate) fn settings(&self) -> kette_node::Config {
+        let mut config = self.config.clone();
+        if let Some(validator) = &mut config.local.validator {
+            validator.signed = self.disk.signed();
+        }
+        config
+    }
+
     /// Returns its node, while it runs.
     pub fn node(&self) -> Option<&Node> {
         self.machine.as_deref().map(Machine::node)

@@ -81,6 +81,9 @@ pub struct BlockHistory {
     pub born: Moment,
     /// Which hosts attached it, with how many microseconds after its birth.
     pub reached: Vec<(u32, u64)>,
+    /// Which hosts called it final, how many microseconds after the block's own time. Only where blocks have such a
+    /// time: `bft`.
+    pub finalized: Vec<(u32, u64)>,
 }
 
 impl World {

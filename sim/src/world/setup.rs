@@ -9,11 +9,11 @@ use crate::{
     disk::Disk,
     memo::Memo,
     rng::{Purpose, stream},
-    scenario::{NetworkFile, Plan, region},
+    scenario::{Misbehaviour, NetworkFile, Plan, region},
 };
 use alloy_primitives::keccak256;
 use kette_chain::ExecutedBlock;
-use kette_consensus::Local;
+use kette_consensus::{Local, bft::Identity};
 use kette_ledger::{Rules, State, StateCommit};
 use kette_node::{mempool, peers};
 use kette_types::{
@@ -122,10 +122,15 @@ impl World {
             let local = Local {
                 beneficiary: beneficiary(index),
                 mining: node.miner,
-                on_demand: false,
                 threads: 1,
-                mine_rate: None,
                 seed: nodes_rng.random(),
+                signatures: Some(memo.clone()),
+                validator: plan.validator_seed(index).map(|seed| Identity {
+                    // Twins know that another one signs with their key, and go on.
+                    trust_missing: node.byzantine == Some(Misbehaviour::Twin),
+                    ..Identity::from_seed(&seed, None)
+                }),
+                ..Local::default()
             };
             let config = kette_node::Config {
                 peers: config,
@@ -215,7 +220,7 @@ impl World {
 /// Block 0 as a node finds it, and what makes its state durable.
 fn genesis_block(spec: &ChainSpec) -> Result<(Arc<ExecutedBlock>, Arc<StateCommit>), SetupError> {
     let (header, state) = kette_ledger::genesis(spec)?;
-    let changed: Vec<Address> = spec.genesis.alloc.keys().copied().collect();
+    let changed = kette_ledger::genesis_accounts(spec);
     let commit = state
         .commit(&State::empty(), &mut changed.iter().copied())
         .map_err(|error| SetupError::File(format!("genesis state: {error}")))?;

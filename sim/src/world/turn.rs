@@ -10,14 +10,15 @@ use super::{
 use crate::{
     Moment,
     checkers::{Observation, Violation},
-    disk::Loss,
+    disk::{DiskError, Loss},
     machine::RawFrame,
     scenario::step::{DiskFault, Side},
 };
 use kette_chain::Record;
 use kette_node::{Event, Input, Output, serve};
 use kette_types::{
-    Message, PeerId,
+    B256, Message, PeerId,
+    bft::Seal,
     planted::{Bug, is_planted},
 };
 use std::{sync::Arc, time::Duration};
@@ -130,6 +131,12 @@ impl World {
         rest: &mut std::vec::IntoIter<Output>,
     ) -> bool {
         if let Err(error) = self.hosts[host].disk.write(records) {
+            let here = &self.hosts[host];
+            if matches!(error, DiskError::Refused(_)) && here.is_honest() && !here.disk.is_excused()
+            {
+                let what = format!("{}: {error}", here.name);
+                self.violated("disk", what);
+            }
             self.fail(host, error.to_string());
             return true;
         }
@@ -141,6 +148,10 @@ impl World {
         }
         let here = &mut self.hosts[host];
         let mut time = self.fsync;
+        if records.iter().any(|record| matches!(record, Record::Sign(_))) {
+            // The file beside the database is synced after it.
+            time *= 2;
+        }
         if here.disk.has_fault(DiskFault::Slow) {
             time = time.max(Duration::from_millis(1)) * SLOW_DISK;
         }
@@ -215,10 +226,24 @@ impl World {
         {
             history.producer.get_or_insert(host);
         }
+        if let Event::Finalized { hash, .. } = event
+            && self.spec.bft().is_some()
+        {
+            self.note_final(host, *hash);
+        }
         if self.trace.is_read() {
             self.trace.line(self.now, Some(host), describe_event(event));
         }
         self.observe(&Observation::Event { host, event });
+    }
+
+    fn note_final(&mut self, host: usize, hash: B256) {
+        let now = self.epoch.as_millis() * 1_000 + self.now.as_micros();
+        let Some(history) = self.blocks.get_mut(&hash) else { return };
+        if let Ok(seal) = Seal::decode_exact(history.block.block.header.seal()) {
+            let after = now.saturating_sub(seal.time_ms.saturating_mul(1_000));
+            history.finalized.push((host as u32, after));
+        }
     }
 
     fn note_blocks(&mut self, host: usize, records: &[Record]) {
@@ -233,6 +258,7 @@ impl World {
                 producer: None,
                 born: now,
                 reached: Vec::new(),
+                finalized: Vec::new(),
             });
             let after = now.since(history.born).as_micros() as u64;
             history.reached.push((host as u32, after));
@@ -370,6 +396,7 @@ fn describe_event(event: &Event) -> String {
         }
         Event::SyncProgress { number, target } => format!("! syncing {number} of {target}"),
         Event::Synced { number } => format!("! synced {number}"),
+        Event::Engine(event) => format!("! {event:?}"),
         Event::Alarm(text) => format!("! ALARM {text}"),
     }
 }

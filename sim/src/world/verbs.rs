@@ -9,7 +9,7 @@ use crate::{
     scenario::step::{DiskFault, Side},
 };
 use kette_node::{Command, CommandError, Input, Node, Rejection, Submitted, Ticket};
-use kette_types::{Recovered, Transaction};
+use kette_types::{Recovered, Transaction, bft::SignState};
 use std::sync::Arc;
 
 /// Answers kept for whoever asks for them.
@@ -33,7 +33,7 @@ impl World {
             Err(error) => return self.refuse(host, error.to_string()),
         };
         let disk = here.disk.clone();
-        let node = Node::restore(self.spec.clone(), here.config.clone(), disk, time, restored);
+        let node = Node::restore(self.spec.clone(), here.settings(), disk, time, restored);
         match node {
             Ok(node) => {
                 let machine = self.machine(host, node);
@@ -87,6 +87,7 @@ impl World {
             another: &mut another,
             everybody,
             accomplices,
+            validators: self.hosts.iter().map(|h| h.config.local.validator.clone()).collect(),
         };
         byzantine::build(misbehaviour, node, setup)
     }
@@ -201,6 +202,11 @@ impl World {
     /// Switches a disk fault on or off.
     pub fn set_disk_fault(&mut self, host: usize, fault: DiskFault, on: bool) {
         self.hosts[host].disk.set_fault(fault, on);
+    }
+
+    /// Loses what a validator signed last, or restores it from a backup; its node finds that at its next start.
+    pub fn set_signed(&mut self, host: usize, state: Option<SignState>) {
+        self.hosts[host].disk.set_signed(state);
     }
 
     /// Cuts the way from one host to another, or heals it.

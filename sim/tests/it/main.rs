@@ -1,6 +1,8 @@
 //! The simulator as a whole: determinism, swarm seeds, planted bugs, and results that are known from the literature.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bft;
+mod bft_scenarios;
 mod determinism;
 mod judges;
 mod literature;

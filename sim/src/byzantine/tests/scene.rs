@@ -96,6 +96,7 @@ pub(super) fn scene(seed: u64, discovery: bool, parts: &[Part]) -> Scene {
         region: String::new(),
         miner: part.rate > 0,
         mine_rate: part.rate,
+        stake: 0,
         byzantine: part.byzantine,
         start_at: Duration::ZERO,
         clock_offset_ms: 0,
@@ -141,6 +142,7 @@ impl Scene {
             another: &mut || unreachable!("this actor has one node"),
             everybody: world.hosts.iter().map(|h| (h.id, h.address)).collect(),
             accomplices: vec![host],
+            validators: vec![None; world.hosts.len()],
         };
         let machine = make(node, setup);
         world.hosts[host].machine = Some(machine);

@@ -114,7 +114,9 @@ impl Forge {
     }
 
     pub(in crate::checkers) fn pow(&self) -> PowSpec {
-        let EngineSpec::Pow(pow) = &self.spec.kette.as_ref().unwrap().engine;
+        let EngineSpec::Pow(pow) = &self.spec.kette.as_ref().unwrap().engine else {
+            panic!("not pow")
+        };
         pow.clone()
     }
 
@@ -135,6 +137,7 @@ impl Forge {
             mix_hash: B256::from(seal::header_pow_hash(head)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Bytes::new(),
         };
         let (rules, state) = (&self.rules, &parent.state);
         let mut list = recipe.transactions.iter().map(recovered);
@@ -184,15 +187,7 @@ impl Forge {
         let (rules, state) = (&self.rules, &parent.state);
         kette_ledger::execute(rules, &parent.block.header, state, block, &senders, &NoHashes)
             .map_err(|e| e.to_string())?;
-        let local = kette_consensus::Local {
-            beneficiary: Address::ZERO,
-            mining: false,
-            on_demand: false,
-            threads: 0,
-            mine_rate: None,
-            seed: 0,
-        };
-        let engine = kette_consensus::build(&self.spec, local).unwrap();
+        let engine = kette_consensus::build(&self.spec, Default::default()).unwrap();
         engine.check(kette_types::Time::MAX, &block.header, self).map_err(|e| e.to_string())?;
         Ok(())
     }

@@ -83,9 +83,9 @@ impl Validator {
     /// # Errors
     /// If the chain has no engine, or the accounts of the genesis file do not have the state root of block 0.
     pub fn new(spec: Arc<ChainSpec>, genesis: &Block) -> Result<Self, Refusal> {
-        let missing = || Refusal::Invalid("the genesis file has no config.kette".to_owned());
+        let missing = || Refusal::Invalid("the genesis file names no engine `pow`".to_owned());
         let kette = spec.kette.clone().ok_or_else(missing)?;
-        let kette_types::EngineSpec::Pow(pow) = kette.engine.clone();
+        let pow = spec.pow().cloned().ok_or_else(missing)?;
         let accounts = Accounts::genesis(&spec);
         same("state root of block 0", genesis.header.state_root, accounts.root())?;
         same("hash of block 0", genesis.hash(), header::hash(genesis.header.header()))?;
@@ -164,7 +164,7 @@ impl Validator {
             &times,
         )?;
         body(block)?;
-        let issued = reward(&self.kette.reward, head.number);
+        let issued = reward(&self.kette.reward, head.number, (0, 0));
         let mut accounts = parent.accounts.clone();
         let effect = match transfer::why_not(&self.spec, &accounts, block) {
             None => {

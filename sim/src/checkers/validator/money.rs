@@ -6,8 +6,8 @@ use kette_types::{
     spec::{LogArgument, RewardPolicy},
 };
 
-/// Returns the wei that the block with this number creates.
-pub fn reward(policy: &RewardPolicy, number: u64) -> U256 {
+/// Returns the wei that the block with this number creates. `voters`: how many validators there are, and their weight.
+pub fn reward(policy: &RewardPolicy, number: u64, voters: (u64, u128)) -> U256 {
     if number == 0 {
         return U256::ZERO;
     }
@@ -22,6 +22,11 @@ pub fn reward(policy: &RewardPolicy, number: u64) -> U256 {
             let argument = match argument {
                 LogArgument::Height => number,
                 LogArgument::Value(value) => *value,
+                LogArgument::Validators => voters.0,
+                LogArgument::MeanStake => {
+                    let mean = voters.1 / u128::from(voters.0.max(1));
+                    u64::try_from(mean).unwrap_or(u64::MAX)
+                }
             };
             units(argument.max(1)).saturating_mul(*unit)
         }
@@ -83,10 +88,16 @@ mod tests {
             RewardPolicy::Halving { initial: U256::MAX, interval: 1, halvings: u32::MAX },
             RewardPolicy::Log { argument: LogArgument::Height, unit },
             RewardPolicy::Log { argument: LogArgument::Value(300), unit },
+            RewardPolicy::Log { argument: LogArgument::MeanStake, unit },
+            RewardPolicy::Log { argument: LogArgument::Validators, unit },
         ];
         let numbers = (0..300).chain([1_000, 525_601, 1 << 40, u64::MAX]);
         for (number, policy) in numbers.flat_map(|n| policies.iter().map(move |p| (n, p))) {
-            assert_eq!(reward(policy, number), kette_ledger::reward(policy, number), "{number}");
+            for (count, weight) in [(0, 0), (3, 302), (1, u128::from(u64::MAX)), (7, 8)] {
+                let voters = kette_ledger::Voters { count, weight };
+                let ledgers = kette_ledger::reward(policy, number, voters);
+                assert_eq!(reward(policy, number, (count, weight)), ledgers, "{number}");
+            }
         }
     }
 }

@@ -12,7 +12,10 @@ use crate::{
 use alloy_primitives::keccak256;
 use kette_chain::{ChainReader, Record};
 use kette_ledger::{NodeReader, ReadError};
-use kette_types::{B256, Bytes};
+use kette_types::{
+    B256, Bytes,
+    bft::{PublicKey, SignState},
+};
 use tree::Tree;
 
 fn disk_of(tree: &Tree, seed: u64) -> Disk {
@@ -167,6 +170,68 @@ fn a_record_that_contradicts_what_is_stored_is_refused_with_its_batch() {
     }
     assert_eq!(disk.write(&[]), Ok(()));
     assert_eq!(disk.writes(), 0);
+}
+
+fn sign(height: u64, what: u8) -> Record {
+    Record::Sign(Box::new(SignState {
+        chain: B256::ZERO,
+        key: PublicKey::default(),
+        height,
+        round: 0,
+        step: 2,
+        block: B256::ZERO,
+        digest: B256::repeat_byte(what),
+        signature: Default::default(),
+    }))
+}
+
+fn signed(disk: &Disk) -> Option<u64> {
+    disk.signed().map(|state| state.height)
+}
+
+#[test]
+fn what_was_signed_is_never_ahead_of_what_was_written_with_it() {
+    let tree = Tree::line(2);
+    let mut found = std::collections::BTreeSet::new();
+    for (seed, loss) in (0..64).zip([Loss::Unsynced, Loss::Torn].into_iter().cycle()) {
+        let disk = disk_of(&tree, seed);
+        disk.write(&[sign(1, 1)]).unwrap();
+        disk.sync();
+        let mut batch = vec![sign(2, 1)];
+        batch.extend(tree.extend(1, 1));
+        disk.write(&batch).unwrap();
+        assert_eq!((signed(&disk), signed(&disk.fork())), (Some(2), Some(1)));
+        disk.crash(loss);
+        assert_eq!(signed(&disk.fork()), signed(&disk));
+        found.insert((signed(&disk), head(&disk)));
+    }
+    let all = [(Some(1), 0), (Some(1), 1), (Some(2), 1)];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), all, "before, between, after");
+}
+
+#[test]
+fn a_signature_that_goes_back_is_refused_with_its_batch() {
+    let tree = Tree::line(1);
+    let disk = disk_of(&tree, 1);
+    disk.write(&[sign(5, 1), sign(5, 1), sign(6, 1)]).unwrap();
+    for bad in [sign(5, 1), sign(6, 2)] {
+        let mut batch = tree.extend(1, 1);
+        batch.push(bad);
+        assert!(matches!(disk.write(&batch), Err(DiskError::Refused(_))));
+        assert_eq!((head(&disk), signed(&disk)), (0, Some(6)));
+    }
+    disk.sync();
+    disk.set_fault(DiskFault::LostFsync, true);
+    disk.write(&[sign(7, 1)]).unwrap();
+    disk.sync();
+    disk.crash(Loss::Unsynced);
+    assert_eq!(signed(&disk), Some(6), "a disk that lies lies about this as well");
+    // Restored from a backup, or lost: then anything goes, and is excused.
+    disk.set_signed(None);
+    disk.write(&[sign(1, 9)]).unwrap();
+    assert!(disk.is_excused());
+    disk.wipe();
+    assert_eq!(signed(&disk), None);
 }
 
 #[test]

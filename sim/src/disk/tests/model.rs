@@ -96,6 +96,7 @@ impl Plain {
             }
             Record::Engine(entry) => self.engine.push(entry.clone()),
             Record::EngineTruncate => self.engine.clear(),
+            Record::Sign(_) => {}
             Record::Pending(bytes) => {
                 if !self.pending.contains(bytes) {
                     self.pending.push(bytes.clone());

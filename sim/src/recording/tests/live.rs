@@ -60,6 +60,7 @@ impl Store {
             checkpoint: (number, hash),
             checkpoint_weight: weight,
             finalized: (number, hash),
+            justification: Some(Bytes::from_static(b"proof")),
             canonical,
             pending: self.pending.lock().unwrap().clone(),
             engine: vec![],
@@ -137,11 +138,11 @@ pub(super) fn config(spec: &ChainSpec, genesis: B256) -> Config {
         peers: config,
         local: Local {
             beneficiary: Address::repeat_byte(0xbe),
-            mining: false,
             on_demand: true,
             threads: 2,
             mine_rate: Some(1_000),
             seed: 5,
+            ..Local::default()
         },
         pool: mempool::Limits::default(),
         archive: false,

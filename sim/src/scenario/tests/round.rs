@@ -171,6 +171,7 @@ fn group() -> impl Strategy<Value = Group> {
             tier,
             regions: vec!["AFRICA".to_owned()],
             roles: vec![Role::Full, Role::Miner],
+            stake: mine_rate.filter(|stake| *stake > 0),
             mine_rate,
             byzantine,
             start_at,
