@@ -25,7 +25,7 @@ pub enum Command {
     Node(Box<commands::node::NodeArgs>),
     /// Make a node's directory: genesis file and identity
     Init(commands::init::InitArgs),
-    /// Account keys, as Web3 keystore files
+    /// Keys: of accounts, as Web3 keystore files, and of validators
     #[command(subcommand)]
     Keys(commands::keys::Keys),
     /// Genesis files: make, check, hash
@@ -51,6 +51,11 @@ pub enum Command {
     Import(commands::import::ImportArgs),
     /// Mine for a node from another process
     Miner(commands::miner::MinerArgs),
+    /// Become a validator, change its stake or keys, leave (chains with the engine bft)
+    #[command(subcommand)]
+    Validator(commands::validator::Validator),
+    /// Check offline that a block is final, from a bundle or a node's answers
+    VerifyFinality(commands::verify_finality::VerifyArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell.

@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod telemetry;
 mod testnet;
+mod validator_key;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -67,22 +67,14 @@ impl Replay {
     /// If the genesis cannot be built.
     pub fn new(spec: Arc<ChainSpec>) -> anyhow::Result<Self> {
         let (genesis, built) = kette_ledger::genesis(&spec)?;
-        let mut accounts = spec.genesis.alloc.keys().copied();
+        let mut accounts = kette_ledger::genesis_accounts(&spec).into_iter();
         let genesis_commit = built.commit(&State::empty(), &mut accounts)?;
         let nodes = Arc::new(MemoryNodes::default());
         nodes.apply(&genesis_commit);
         let state = State::open(nodes.clone(), genesis.state_root);
-        let local = kette_consensus::Local {
-            beneficiary: Address::ZERO,
-            mining: false,
-            on_demand: false,
-            threads: 0,
-            mine_rate: None,
-            seed: 0,
-        };
         Ok(Self {
             rules: Rules::new(spec.clone()),
-            engine: kette_consensus::build(&spec, local).ok(),
+            engine: kette_consensus::build(&spec, Default::default()).ok(),
             head: genesis.clone(),
             base: state.clone(),
             state,

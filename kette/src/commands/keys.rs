@@ -1,4 +1,4 @@
-//! `kette keys`: account keys as Web3 keystore files (scrypt), as geth keeps them.
+//! `kette keys`: account keys as Web3 keystore files (scrypt), as geth keeps them; validators' keys.
 
 use crate::{cli::HomeArgs, commands::output, run::home::Home};
 use alloy_signer_local::{LocalSigner, PrivateKeySigner};
@@ -34,6 +34,9 @@ pub enum Keys {
     },
     /// Keep a private key that exists already: read from standard input, 64 hexadecimal digits
     Import(StoreArgs),
+    /// A validator's keys (chains with the engine bft)
+    #[command(subcommand)]
+    Validator(super::validator_keys::Keys),
 }
 
 /// Where keys lie and how they are opened.
@@ -52,6 +55,7 @@ pub struct StoreArgs {
 /// If a key cannot be read or written or the password is wrong.
 pub fn run(args: Keys, json: bool) -> anyhow::Result<()> {
     match args {
+        Keys::Validator(args) => super::validator_keys::run(args, json),
         Keys::New(store) => {
             let signer = PrivateKeySigner::random();
             let path = save(&store, &signer)?;

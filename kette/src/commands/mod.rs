@@ -3,18 +3,23 @@
 pub mod chain;
 pub mod exit;
 pub mod genesis;
+pub mod genesis_bft;
 pub mod import;
 pub mod init;
 pub mod keys;
 pub mod miner;
 pub mod net;
 pub mod node;
+mod node_validator;
 pub mod output;
 pub mod peers;
 pub mod query;
 pub mod sim;
 pub mod status;
 pub mod tx;
+pub mod validator;
+pub mod validator_keys;
+pub mod verify_finality;
 
 use crate::cli::{Cli, Command};
 
@@ -38,6 +43,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Chain(args) => chain::run(args, json),
         Command::Import(args) => import::run(args, json),
         Command::Miner(args) => miner::run(args, json),
+        Command::Validator(args) => validator::run(args, json),
+        Command::VerifyFinality(args) => verify_finality::run(&args, json),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             clap_complete::generate(shell, &mut command, "kette", &mut std::io::stdout());

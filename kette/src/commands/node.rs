@@ -28,8 +28,11 @@ pub struct NodeArgs {
     #[arg(long)]
     dev: bool,
     /// Where peers connect: PORT, :PORT or IP:PORT [default: 127.0.0.1:7676].
-    #[arg(long, env = "KETTE_P2P", value_name = "ADDRESS", aliases = ["p2p-port", "port"])]
+    #[arg(long, env = "KETTE_P2P", value_name = "ADDRESS", alias = "p2p-port")]
     p2p: Option<String>,
+    /// Port for peers on all of this machine's addresses: 0.0.0.0:PORT.
+    #[arg(long, conflicts_with = "p2p")]
+    port: Option<u16>,
     /// Where clients connect: PORT, :PORT, IP:PORT or "off" [default: 127.0.0.1:8545].
     #[arg(long = "rpc-listen", env = "KETTE_RPC", value_name = "ADDRESS", alias = "rpc-port")]
     rpc: Option<String>,
@@ -81,6 +84,8 @@ pub struct NodeArgs {
     /// Record everything that this node's core is told, for `kette sim replay FILE`; FILE must be new.
     #[arg(long, env = "KETTE_RECORD", value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    validator: super::node_validator::ValidatorArgs,
     /// How log lines look [default: text].
     #[arg(long, env = "KETTE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -109,6 +114,9 @@ struct ConfigFile {
     mine_rate: Option<u64>,
     threads: Option<u32>,
     archive: bool,
+    validator_id: Option<String>,
+    validator_key: Option<PathBuf>,
+    stake: Option<u64>,
     db: Option<PathBuf>,
     log_format: Option<LogFormat>,
     log_file: Option<PathBuf>,
@@ -125,8 +133,10 @@ const DEFAULT_MINE_RATE: u64 = 1_000;
 /// # Errors
 /// If something needed is missing, damaged or taken; the text says what to do.
 pub fn run(args: NodeArgs) -> anyhow::Result<()> {
-    let home = Home::new(args.home.home.clone());
-    let file = read_config(&home)?;
+    let home = args.validator.home(args.home.home.clone());
+    let mut file = read_config(&home)?;
+    let mut args = args;
+    args.validator.fill(&mut file.validator_id, &mut file.validator_key, &mut file.stake);
     let format = args.log_format.or(file.log_format).unwrap_or_default();
     let log_file = args.log_file.clone().or_else(|| file.log_file.clone());
     let settings = merge(args, file, home)?;
@@ -174,8 +184,9 @@ fn read_config(home: &Home) -> anyhow::Result<ConfigFile> {
 }
 
 fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Settings> {
-    let genesis = args.genesis.or(file.genesis);
+    let genesis = args.genesis.or(file.genesis).or_else(|| args.validator.chain(&home));
     let spec = load_spec(&home, genesis.as_deref(), args.dev)?;
+    let validator = args.validator.load(&home, &spec)?;
     if args.dev && !spec.kette.as_ref().is_some_and(|kette| kette.development) {
         bail!(
             "--dev needs a development chain, and this genesis is none (chain id {}): \
@@ -188,22 +199,26 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
         None => home,
     };
     let localhost = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let p2p = match args.p2p.or(file.p2p) {
-        Some(text) => listen_address(&text).context("--p2p")?,
+    let named_port = args.port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    let p2p = match (named_port, args.p2p.or(file.p2p)) {
+        (Some(address), _) => address,
+        (None, Some(text)) => listen_address(&text).context("--p2p")?,
         // Nobody is to find a node that is alone: any free port will do.
-        None if args.single || args.dev => localhost(0),
-        None => localhost(DEFAULT_P2P),
+        (None, None) if args.single || args.dev => localhost(0),
+        (None, None) => localhost(DEFAULT_P2P),
     };
     let rpc = match args.rpc.or(file.rpc_listen) {
         Some(text) if text == "off" => None,
         Some(text) => Some(listen_address(&text).context("--rpc-listen")?),
-        None => Some(localhost(DEFAULT_RPC)),
+        // Validators of one machine that are told their ports need one each for clients as well.
+        None => Some(localhost(args.validator.rpc_port(args.port).unwrap_or(DEFAULT_RPC))),
     };
     let texts = if args.peers.is_empty() { file.peers } else { args.peers };
     let alone = args.single || args.dev;
     let peers = if alone { Vec::new() } else { resolve_peers(&texts)? };
     let allow = if args.allow.is_empty() { file.allow } else { args.allow };
     let rate = args.mine_rate.or(file.mine_rate).unwrap_or(DEFAULT_MINE_RATE);
+    let owner = validator.as_ref().and_then(|validator| owner(&spec, validator));
     Ok(Settings {
         spec,
         p2p,
@@ -214,7 +229,11 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
         allow: (!allow.is_empty()).then(|| allow.into_iter().collect()),
         max_peers: args.max_peers.or(file.max_peers).unwrap_or(DEFAULT_MAX_PEERS),
         outbound: args.outbound.or(file.outbound).unwrap_or(DEFAULT_OUTBOUND),
-        moniker: args.moniker.or(file.moniker).unwrap_or_else(|| "node".to_owned()),
+        moniker: args
+            .moniker
+            .or(file.moniker)
+            .or(args.validator.id)
+            .unwrap_or_else(|| "node".to_owned()),
         region: args.region.or(file.region).unwrap_or_default(),
         mining: args.mine || file.mine,
         on_demand: args.dev,
@@ -223,11 +242,20 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
         beneficiary: args
             .beneficiary
             .or(file.beneficiary)
+            .or(owner)
             .unwrap_or_else(presets::first_development_account),
         archive: args.archive || file.archive,
         record: args.record,
+        validator,
         home,
     })
+}
+
+/// Returns who owns the stake of a validator of genesis: fees of its blocks go there, unless told otherwise.
+fn owner(spec: &ChainSpec, validator: &run::ValidatorSettings) -> Option<Address> {
+    let key = validator.key.identity(None).key();
+    let first = spec.bft()?.validators.iter().find(|first| first.key == key)?;
+    Some(first.address)
 }
 
 fn load_spec(home: &Home, genesis: Option<&str>, dev: bool) -> anyhow::Result<Arc<ChainSpec>> {

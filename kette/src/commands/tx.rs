@@ -48,16 +48,23 @@ pub struct SendArgs {
     /// Sequence number; asked from the node without it.
     #[arg(long)]
     nonce: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command that sends a transaction needs to know.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
     /// Wait for this state: pending, included or final.
     #[arg(long, default_value = "pending", value_parser = ["pending", "included", "final"])]
-    wait: String,
+    pub wait: String,
     /// How long to wait, seconds.
     #[arg(long, default_value_t = 120)]
-    timeout: u64,
+    pub timeout: u64,
     #[command(flatten)]
-    store: keys::StoreArgs,
+    pub store: keys::StoreArgs,
     #[command(flatten)]
-    rpc: RpcArgs,
+    pub rpc: RpcArgs,
 }
 
 /// Carries out `kette tx`.
@@ -76,12 +83,31 @@ pub fn run(args: Tx, json: bool) -> anyhow::Result<()> {
 }
 
 async fn send(args: SendArgs, json: bool) -> anyhow::Result<()> {
-    let signer = signer(&args)?;
-    let client = Client::new(&args.rpc.rpc)?;
+    let SendArgs { from, to, value, data, nonce, common } = args;
+    let signer = signer(&from, &common.store)?;
+    let client = Client::new(&common.rpc.rpc)?;
+    let value = amount("--value", &value)?;
+    send_call(&client, &signer, to, value, data, nonce, &common, json).await
+}
+
+/// Signs a call, sends it, waits as told, and prints what became of it.
+///
+/// # Errors
+/// If the node refuses it, or it does not get that far in time.
+#[expect(clippy::too_many_arguments, reason = "the parts of a transaction")]
+pub async fn send_call(
+    client: &Client,
+    signer: &PrivateKeySigner,
+    to: Address,
+    value: U256,
+    data: Bytes,
+    nonce: Option<u64>,
+    common: &Common,
+    json: bool,
+) -> anyhow::Result<()> {
     let from = signer.address();
-    let value = amount(&args.value)?;
     let chain_id: U256 = client.ask("eth_chainId", []).await?;
-    let nonce = match args.nonce {
+    let nonce = match nonce {
         Some(nonce) => nonce,
         None => {
             let next: U256 =
@@ -91,7 +117,7 @@ async fn send(args: SendArgs, json: bool) -> anyhow::Result<()> {
     };
     let tip: U256 = client.ask("eth_maxPriorityFeePerGas", []).await?;
     let price: U256 = client.ask("eth_gasPrice", []).await?;
-    let call = json!({ "from": from, "to": args.to, "value": value, "data": args.data });
+    let call = json!({ "from": from, "to": to, "value": value, "data": data });
     let gas: U256 = client.ask("eth_estimateGas", [call]).await?;
     let transaction = TxEip1559 {
         chain_id: chain_id.to(),
@@ -100,15 +126,15 @@ async fn send(args: SendArgs, json: bool) -> anyhow::Result<()> {
         // Twice the current price outlasts six full blocks of rising base fee (EIP-1559).
         max_fee_per_gas: (price * U256::from(2) + tip).to(),
         max_priority_fee_per_gas: tip.to(),
-        to: TxKind::Call(args.to),
+        to: TxKind::Call(to),
         value,
-        input: args.data.clone(),
+        input: data,
         ..TxEip1559::default()
     };
     let signature = signer.sign_hash_sync(&transaction.signature_hash())?;
     let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
     let hash: B256 = client.ask("eth_sendRawTransaction", [json!(Bytes::from(raw))]).await?;
-    let state = wait(&client, hash, &args.wait, Duration::from_secs(args.timeout)).await?;
+    let state = wait(client, hash, &common.wait, Duration::from_secs(common.timeout)).await?;
     output::print(&json!({ "hash": hash, "from": from, "nonce": nonce, "finality": state }), json)
 }
 
@@ -135,21 +161,29 @@ async fn wait(client: &Client, hash: B256, until: &str, limit: Duration) -> anyh
 /// How often a waiting command asks.
 const POLL: Duration = Duration::from_millis(200);
 
-fn signer(args: &SendArgs) -> anyhow::Result<PrivateKeySigner> {
-    if let Some(index) = args.from.strip_prefix("dev:") {
+/// Opens the key of an account: `dev:N`, or an address of the keystore.
+///
+/// # Errors
+/// If there is no such key.
+pub fn signer(from: &str, store: &keys::StoreArgs) -> anyhow::Result<PrivateKeySigner> {
+    if let Some(index) = from.strip_prefix("dev:") {
         return presets::development_signer(index.parse().context("--from dev:N")?);
     }
-    let address: Address = args.from.parse().map_err(|_| {
-        anyhow::anyhow!("--from `{}`: expected an address of the keystore or dev:N", args.from)
+    let address: Address = from.parse().map_err(|_| {
+        anyhow::anyhow!("--from `{from}`: expected an address of the keystore or dev:N")
     })?;
-    keys::open(&args.store, address)
+    keys::open(store, address)
 }
 
-fn amount(text: &str) -> anyhow::Result<U256> {
+/// Reads an amount in coins, or in wei with the unit.
+///
+/// # Errors
+/// If it is none; names `what`.
+pub fn amount(what: &str, text: &str) -> anyhow::Result<U256> {
     let parsed = match text.strip_suffix("wei") {
         Some(wei) => wei.trim().parse().ok(),
         None => parse_ether(text).ok(),
     };
-    let Some(amount) = parsed else { bail!("--value `{text}` is no amount, e.g. 1.5 or 100wei") };
+    let Some(amount) = parsed else { bail!("{what} `{text}` is no amount, e.g. 1.5 or 100wei") };
     Ok(amount)
 }

@@ -43,7 +43,9 @@ pub fn genesis_text(file: &NetworkFile) -> anyhow::Result<String> {
             .with_context(|| format!("cannot read the genesis file {chain}"))?,
     };
     // Unchanged to the letter if nothing is to change.
-    Ok(if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? })
+    let text = if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? };
+    let plan = kette_sim::scenario::Plan::new(file).map_err(anyhow::Error::msg)?;
+    plan.write_validators(&text).map_err(anyhow::Error::msg)
 }
 
 /// Refuses groups that `kette net up` cannot start, and returns what it leaves out, one line each.
@@ -136,7 +138,9 @@ mod tests {
         assert_eq!(genesis_text(&file).unwrap(), presets::genesis_text("atmn").unwrap());
         file.genesis = toml::from_str("config.kette.engine.pow.blockTime = 3").unwrap();
         let spec = kette_types::ChainSpec::from_json(&genesis_text(&file).unwrap()).unwrap();
-        let kette_types::spec::EngineSpec::Pow(pow) = spec.kette.unwrap().engine;
+        let kette_types::spec::EngineSpec::Pow(pow) = spec.kette.unwrap().engine else {
+            panic!("not pow")
+        };
         assert_eq!((pow.block_time, pow.half_life), (3, 120));
     }
 }

@@ -6,7 +6,7 @@ use super::{
     plan::{PortTurn, plan},
     status::{self, NetworkStatus},
 };
-use crate::{commands::exit::Exit, presets, run::home::Home};
+use crate::{commands::exit::Exit, presets, run::home::Home, validator_key::ValidatorKey};
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::{NetworkFile, Topology};
 use nix::sys::signal::Signal;
@@ -43,6 +43,8 @@ pub struct Up {
     pub status: NetworkStatus,
     /// From the first start to ready.
     pub took: Duration,
+    /// From the first start until all nodes had a final block, if they had one when the network was ready.
+    pub first_final: Option<Duration>,
 }
 
 /// How often a starting network is asked.
@@ -71,6 +73,9 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     let manifest = running.start_all(directory, &file, manifest, stagger).await?;
     eprintln!("started {} nodes in {:.1} s", manifest.nodes.len(), started.elapsed().as_secs_f64());
     let deadline = Instant::now() + wish.timeout;
+    // Where blocks are final by votes there is no reason to wait for less.
+    let votes = manifest.nodes.iter().any(|node| node.plan.stake > 0);
+    let mut first_final = None;
     loop {
         if let Some(name) = running.ended() {
             bail!("{}", ended_text(directory, &name));
@@ -83,10 +88,14 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
             && (status.nodes == 1 || status.connected == status.nodes)
             && status.components == 1
             && status.hash_equal
-            && status.height > 0;
+            && status.height > 0
+            && (!votes || status.finalized > 0);
+        if status.finalized > 0 {
+            first_final = first_final.or_else(|| Some(started.elapsed()));
+        }
         if ready {
             running.keep();
-            return Ok(Up { manifest, status, took: started.elapsed() });
+            return Ok(Up { manifest, status, took: started.elapsed(), first_final });
         }
         if Instant::now() > deadline {
             let text = format!(
@@ -159,6 +168,9 @@ pub(super) fn prepare(
         let home = Home::new(directory.node(&planned.name));
         home.create()?;
         std::fs::write(home.genesis(), &text)?;
+        if planned.stake > 0 && !home.validator_key().exists() {
+            ValidatorKey::development(&planned.name).write(&home.validator_key())?;
+        }
         let secret = home.load_or_make_node_key()?;
         let peer_id = kette_network::peer_id(&secret).to_string();
         nodes.push(ManifestNode { plan: planned, ports, peer_id, process: None });

@@ -43,6 +43,9 @@ pub struct NetworkStatus {
     pub height: u64,
     /// Lowest final number of the running nodes.
     pub finalized: u64,
+    /// How long blocks took to become final; only where they do so by votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finality_ms: Option<Finality>,
     /// Health, 0 to 100.
     pub score: u8,
     /// Health in a word.
@@ -50,6 +53,25 @@ pub struct NetworkStatus {
     /// Node by node.
     #[serde(rename = "list")]
     pub list: Vec<NodeStatus>,
+}
+
+/// Milliseconds from a block's own time to its finality, over all running nodes and their newest blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Finality {
+    /// Half of the times are at most this.
+    pub p50: u64,
+    /// 99 % of the times are at most this.
+    pub p99: u64,
+    /// How many times there are: blocks times nodes.
+    pub count: usize,
+}
+
+impl Finality {
+    fn of(mut times: Vec<u64>) -> Option<Self> {
+        times.sort_unstable();
+        let at = |percent: usize| times.get((times.len() * percent).div_ceil(100).checked_sub(1)?);
+        Some(Self { p50: *at(50)?, p99: *at(99)?, count: times.len() })
+    }
 }
 
 /// One node's state.
@@ -141,6 +163,7 @@ pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -
         safe,
         height,
         finalized,
+        finality_ms: Finality::of(finality_times(&running).await),
         score,
         band: score::band(score),
         list,
@@ -156,6 +179,17 @@ async fn ask_node(node: &ManifestNode) -> Option<Value> {
     let answer: Value = client.ask("kette_status", []).await.ok()?;
     // Another network may have the ports of one that is down.
     (answer["peerId"] == node.peer_id.as_str()).then_some(answer)
+}
+
+/// Collects how long blocks took to become final on each node.
+async fn finality_times(running: &[(&ManifestNode, &Value)]) -> Vec<u64> {
+    let voting = running.iter().filter(|(_, answer)| answer["engine"]["engine"] == "bft");
+    let times = join_all(voting.map(|(node, _)| async move {
+        let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
+        client.ask::<Vec<u64>>("kette_finalityTimes", []).await.ok()
+    }))
+    .await;
+    times.into_iter().flatten().flatten().collect()
 }
 
 /// Tells whether all nodes have the same block, state and weight at this height.
@@ -246,5 +280,18 @@ impl ManifestNode {
     /// Returns the address of the node's JSON-RPC.
     pub fn rpc_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.rpc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_occurred() {
+        assert_eq!(Finality::of(Vec::new()), None);
+        assert_eq!(Finality::of(vec![7]), Some(Finality { p50: 7, p99: 7, count: 1 }));
+        let times = (1..=200).rev().collect();
+        assert_eq!(Finality::of(times), Some(Finality { p50: 100, p99: 198, count: 200 }));
     }
 }

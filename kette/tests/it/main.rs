@@ -18,6 +18,7 @@ mod restart;
 mod rogue;
 mod sim_cli;
 mod store_contract;
+mod validators;
 mod wire;
 
 mod tidy;

@@ -59,7 +59,7 @@ pub struct UpArgs {
     #[command(flatten)]
     place: Where,
     /// An embedded network (see `kette net presets`).
-    #[arg(long, default_value = "atmn", conflicts_with = "file")]
+    #[arg(long, default_value = presets::DEFAULT_NETWORK, conflicts_with = "file")]
     preset: String,
     /// A network file instead of a preset.
     #[arg(short, long)]
@@ -119,10 +119,26 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     if json {
         let mut value = serde_json::to_value(&up.status)?;
         value["ready_ms"] = json!(u64::try_from(up.took.as_millis())?);
+        if let Some(took) = up.first_final {
+            value["first_final_ms"] = json!(u64::try_from(took.as_millis())?);
+        }
         value["home"] = json!(directory.path());
         return output::print(&value, true);
     }
-    summary(&directory, &up.manifest, &up.status, up.took)
+    summary(&directory, &up.manifest, &up.status, up.took)?;
+    if let Some(took) = up.first_final {
+        eprintln!(
+            "first final block on all nodes {:.1} s after the first start",
+            took.as_secs_f64()
+        );
+    }
+    if let Some(finality) = up.status.finality_ms {
+        eprintln!(
+            "blocks are final {} ms after their time (p50), {} ms (p99)",
+            finality.p50, finality.p99
+        );
+    }
+    Ok(())
 }
 
 fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
@@ -248,6 +264,12 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             status.score,
             status.band,
         );
+        if let Some(finality) = status.finality_ms {
+            eprintln!(
+                "blocks are final {} ms after their time (p50), {} ms (p99)",
+                finality.p50, finality.p99
+            );
+        }
         let down = status.list.iter().filter(|node| !node.running);
         for node in down.filter(|_| status.running > 0) {
             eprintln!(

@@ -24,8 +24,8 @@ use std::{
 /// Which network.
 #[derive(Args, Clone, Debug)]
 pub struct Setting {
-    /// A network file, a name of `kette sim scenarios`, or `swarm` to draw everything from the seed.
-    #[arg(value_name = "FILE|PRESET|swarm")]
+    /// A network file, a name of `kette sim scenarios`, or `swarm` or `swarm-bft` to draw everything from the seed.
+    #[arg(value_name = "FILE|PRESET|swarm|swarm-bft")]
     pub source: String,
     /// Makes the network this large; groups keep their shares, miners together their hash rate.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -58,6 +58,17 @@ fn positive(text: &str) -> Result<Duration, String> {
 
 /// The name that stands for a network drawn from each seed.
 const SWARM: &str = "swarm";
+/// The same with validators.
+const SWARM_BFT: &str = "swarm-bft";
+
+/// Draws a network from a seed, if that is what the name stands for.
+fn drawn(name: &str, seed: u64) -> Option<NetworkFile> {
+    match name {
+        SWARM => Some(swarm::draw(seed)),
+        SWARM_BFT => Some(swarm::draw_bft(seed)),
+        _ => None,
+    }
+}
 
 impl Setting {
     fn duration(&self) -> Option<Duration> {
@@ -115,7 +126,7 @@ impl Source {
     pub fn load(setting: &Setting) -> anyhow::Result<Self> {
         let name = &setting.source;
         let mut source = Self { setting: setting.clone(), folder: None, fixed: None };
-        if name == SWARM {
+        if [SWARM, SWARM_BFT].contains(&name.as_str()) {
             return Ok(source);
         }
         let path = Path::new(name);
@@ -134,7 +145,7 @@ impl Source {
     fn prepare(&self, mut file: NetworkFile) -> anyhow::Result<Scenario> {
         if let Some(duration) = self.setting.duration() {
             file.network.duration = duration;
-            if self.setting.source == SWARM {
+            if drawn(&self.setting.source, 0).is_some() {
                 // Nobody wrote the steps that a shorter run leaves out.
                 file.step.iter_mut().for_each(|step| step.optional = true);
             }
@@ -168,10 +179,11 @@ impl Source {
     /// # Errors
     /// If swarm mode drew something that cannot be used with the other arguments.
     pub fn scenario(&self, seed: u64) -> anyhow::Result<Cow<'_, Scenario>> {
-        match &self.fixed {
-            Some(scenario) => Ok(Cow::Borrowed(scenario)),
-            None => self
-                .prepare(swarm::draw(seed))
+        match (&self.fixed, drawn(&self.setting.source, seed)) {
+            (Some(scenario), _) => Ok(Cow::Borrowed(scenario)),
+            (None, None) => bail!(unknown(&self.setting.source)),
+            (None, Some(file)) => self
+                .prepare(file)
                 .map(Cow::Owned)
                 .with_context(|| format!("drawn from seed {seed}")),
         }
@@ -201,7 +213,7 @@ fn embedded_text(name: &str) -> Option<&'static str> {
 }
 
 fn unknown(name: &str) -> String {
-    let names: Vec<&str> = embedded().map(|(name, _)| name).chain([SWARM]).collect();
+    let names: Vec<&str> = embedded().map(|(name, _)| name).chain([SWARM, SWARM_BFT]).collect();
     let near = nearest(name, names.iter().copied());
     let hint = near.map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
     if name.contains(['/', '.']) {
@@ -220,8 +232,10 @@ pub fn list(json: bool) -> anyhow::Result<()> {
     };
     let drawn =
         (SWARM, "Everything is drawn from the seed: nodes, links, faults, liars.".to_owned());
+    let validators =
+        (SWARM_BFT, "The same with validators: weights, quorum rules, votes, liars.".to_owned());
     let rows: Vec<(&str, String)> =
-        embedded().map(|(name, text)| (name, about(text))).chain([drawn]).collect();
+        embedded().map(|(name, text)| (name, about(text))).chain([drawn, validators]).collect();
     if json {
         let entry =
             |(name, about): &(&str, String)| serde_json::json!({ "name": name, "about": about });
@@ -235,7 +249,7 @@ pub fn list(json: bool) -> anyhow::Result<()> {
 /// Which file to print.
 #[derive(Args, Debug)]
 pub struct ShowArgs {
-    /// A name of `kette sim scenarios`, or `swarm`.
+    /// A name of `kette sim scenarios`, also `swarm` and `swarm-bft`.
     name: String,
     /// The seed that swarm mode draws from; 0 if absent.
     #[arg(long, value_name = "S")]
@@ -254,8 +268,10 @@ pub fn show(args: &ShowArgs, json: bool) -> anyhow::Result<()> {
              that one"
         ),
         (Some(text), None) => Cow::Borrowed(text),
-        (None, seed) if name == SWARM => swarm::draw(seed.unwrap_or(0)).to_toml()?.into(),
-        (None, _) => bail!(unknown(name)),
+        (None, seed) => match drawn(name, seed.unwrap_or(0)) {
+            Some(file) => file.to_toml()?.into(),
+            None => bail!(unknown(name)),
+        },
     };
     if json {
         return output::print(&serde_json::to_value(NetworkFile::parse(&text)?)?, true);

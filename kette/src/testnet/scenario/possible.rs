@@ -216,6 +216,8 @@ mod tests {
             check(&file, &plan, &spec, file.network.seed).is_ok()
         };
         let able: Vec<&str> = presets::scenarios().filter(|name| able(name)).collect();
-        assert_eq!(able, ["fork1", "fork2", "fork3", "churn", "geo"]);
+        let proofs = ["fork1", "fork2", "fork3", "churn", "geo"];
+        let votes = ["bft3", "bft3-k", "bft4-p", "bft5", "bft-weights"];
+        assert_eq!(able, [votes, proofs].concat());
     }
 }

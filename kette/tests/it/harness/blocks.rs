@@ -13,7 +13,9 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Returns the chain file and the head's hash.
 pub(crate) fn chain_file(chain: &Chain, count: u64) -> (Vec<u8>, B256) {
     let spec = Arc::new(chain.spec());
-    let EngineSpec::Pow(constants) = spec.kette.as_ref().expect("an engine").engine.clone();
+    let EngineSpec::Pow(constants) = spec.kette.as_ref().expect("an engine").engine.clone() else {
+        panic!("not pow")
+    };
     let rules = Rules::new(spec.clone());
     let (genesis, state) = kette_ledger::genesis(&spec).expect("a genesis block");
     let mut maker = Maker { rules, head: genesis, state, hashes: BTreeMap::new() };
@@ -31,6 +33,7 @@ pub(crate) fn chain_file(chain: &Chain, count: u64) -> (Vec<u8>, B256) {
             mix_hash: B256::from(pow::seal::header_pow_hash(&maker.head)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Default::default(),
         };
         let transfer = (number % 5 == 0).then(|| {
             let envelope = accounts::transfer(&from, to, 1_000, number / 5 - 1, spec.chain_id());

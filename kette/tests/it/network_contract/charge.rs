@@ -30,8 +30,9 @@ fn message() -> impl Strategy<Value = Message> {
         (header, prop::collection::vec(0..1u64 << 48, 0..100)).prop_map(|(header, short_ids)| {
             Message::NewBlock(Box::new(CompactBlock { header, short_ids }))
         }),
-        (hash, prop::collection::vec(any::<u32>(), 0..50))
+        (hash.clone(), prop::collection::vec(any::<u32>(), 0..50))
             .prop_map(|(block, indexes)| Message::GetBlockTransactions { block, indexes }),
+        hash.prop_map(Message::GetBlock),
         hashes.clone().prop_map(Message::NewTransactions),
         hashes.clone().prop_map(Message::GetTransactions),
         (any::<u64>(), hashes.clone(), any::<u32>())

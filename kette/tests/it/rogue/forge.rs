@@ -27,7 +27,10 @@ pub(super) struct Forge {
 impl Forge {
     pub(super) fn new(chain: &Chain) -> Self {
         let spec = Arc::new(chain.spec());
-        let EngineSpec::Pow(constants) = spec.kette.as_ref().expect("an engine").engine.clone();
+        let EngineSpec::Pow(constants) = spec.kette.as_ref().expect("an engine").engine.clone()
+        else {
+            panic!("not pow")
+        };
         let (head, state) = kette_ledger::genesis(&spec).expect("a genesis block");
         let hashes = BTreeMap::from([(0, head.hash())]);
         let miner = Address::repeat_byte(0x11);
@@ -82,6 +85,7 @@ impl Forge {
             mix_hash: B256::from(pow::seal::header_pow_hash(&self.head)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Default::default(),
         }
     }
 }

@@ -272,7 +272,15 @@ impl Life {
         }
     }
 
-    fn persist(&mut self, batch: Vec<Record>) {
+    fn persist(&mut self, mut batch: Vec<Record>) {
+        for record in &mut batch {
+            // As an engine would that proves what is final, now and then.
+            if let Record::Final { number, hash, justification } = record
+                && *number % 3 > 0
+            {
+                *justification = Bytes::copy_from_slice(hash.as_slice());
+            }
+        }
         self.disk.write(&batch).expect("an honest disk");
         self.disk.sync();
         for record in &batch {
@@ -300,14 +308,8 @@ fn born(spec: &Arc<ChainSpec>, disk: &Arc<Disk>, now: Time) -> Node {
         spec.rules_hash(),
         1,
     );
-    let local = Local {
-        beneficiary: Address::repeat_byte(1),
-        mining: false,
-        on_demand: false,
-        threads: 1,
-        mine_rate: None,
-        seed: 1,
-    };
+    let local =
+        Local { beneficiary: Address::repeat_byte(1), threads: 1, seed: 1, ..Local::default() };
     let pool = mempool::Limits::default();
     let config = Config { peers, local, pool, archive: false, memo: None };
     Node::restore(spec.clone(), config, disk.clone(), now, restored).expect("it restarts")

@@ -27,7 +27,9 @@ pub(super) const USERS: usize = 4;
 
 impl Maker {
     pub(super) fn new(spec: &Arc<ChainSpec>, genesis: &SealedHeader, state: &State) -> Self {
-        let EngineSpec::Pow(constants) = &spec.kette.as_ref().expect("an engine").engine;
+        let EngineSpec::Pow(constants) = &spec.kette.as_ref().expect("an engine").engine else {
+            panic!("not pow")
+        };
         Self {
             spec: spec.clone(),
             constants: constants.clone(),
@@ -94,6 +96,7 @@ impl Maker {
             mix_hash: B256::from(pow::seal::header_pow_hash(head)),
             gas_limit: None,
             nonce: B64::ZERO,
+            seal: Default::default(),
         };
         let mut transactions = transactions.into_iter();
         let built = kette_ledger::build(

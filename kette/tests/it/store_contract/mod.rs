@@ -88,6 +88,7 @@ fn count(history: &History, kinds: &mut BTreeMap<&'static str, usize>) {
                 Record::PruneStates { .. } => "prune states",
                 Record::Engine(_) => "engine",
                 Record::EngineTruncate => "engine truncate",
+                Record::Sign(_) => "sign",
                 Record::Pending(_) => "pending",
                 Record::PendingDone(_) => "pending done",
                 Record::Address { .. } => "address",
