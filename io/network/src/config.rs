@@ -1,6 +1,6 @@
 //! What the host decides about the network driver, and the driver's own named bounds.
 
-use crate::pages::Pages;
+use crate::{link::LinkShapes, pages::Pages};
 use kette_types::B256;
 use std::{net::SocketAddr, time::Duration};
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long a begun frame may take, beside the time its length allows.
     pub frame_timeout: Duration,
+    /// What the ways to peers are like from the first session on.
+    pub links: LinkShapes,
     /// Answers web browsers that come to the TCP port.
     pub pages: Option<Pages>,
 }
@@ -57,6 +59,7 @@ impl Config {
             control_first: false,
             handshake_timeout: Duration::from_secs(5),
             frame_timeout: Duration::from_secs(20),
+            links: LinkShapes::default(),
             pages: None,
         }
     }

@@ -56,6 +56,8 @@ pub(crate) enum Refused {
 /// The behaviour.
 pub(crate) struct Behaviour {
     cut: CutSet,
+    /// To whom nothing passes, although they may reach us.
+    held: BTreeSet<PeerId>,
     per_ip_max: Option<usize>,
     loopback_exempt: bool,
     /// Inbound connections by address, pending ones included.
@@ -67,6 +69,7 @@ impl Behaviour {
     pub(crate) fn new(per_ip_max: Option<usize>, loopback_exempt: bool) -> Self {
         Self {
             cut: CutSet::default(),
+            held: BTreeSet::new(),
             per_ip_max,
             loopback_exempt,
             inbound: HashMap::new(),
@@ -78,9 +81,14 @@ impl Behaviour {
         self.cut = cut;
     }
 
+    pub(crate) fn set_held(&mut self, held: BTreeSet<PeerId>) {
+        self.held = held;
+    }
+
     fn check(&self, peer: &libp2p::PeerId) -> Result<(), ConnectionDenied> {
         let peer = from_libp2p(peer).ok_or_else(|| ConnectionDenied::new(Refused::Identity))?;
-        if self.cut.contains(&peer) { Err(ConnectionDenied::new(Refused::Cut)) } else { Ok(()) }
+        let cut = self.cut.contains(&peer) || self.held.contains(&peer);
+        if cut { Err(ConnectionDenied::new(Refused::Cut)) } else { Ok(()) }
     }
 
     fn forget(&mut self, connection: ConnectionId) {

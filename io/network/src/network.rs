@@ -6,6 +6,7 @@ use crate::{
     driver::{self, Command},
     event::{NetworkError, NetworkEvent, SendError},
     gate::CutSet,
+    link::{LinkShapes, Links},
     queue::{Frame, Pushed},
     session::Session,
     stats::{Counters, NetworkStats, Traffic},
@@ -34,7 +35,7 @@ pub fn peer_id(secret: &[u8; 32]) -> PeerId {
 /// # Errors
 /// If an address to listen on cannot be bound.
 pub async fn start(config: Config) -> Result<(Network, Receiver<NetworkEvent>), NetworkError> {
-    let shared = Arc::new(Shared::new(peer_id(&config.secret)));
+    let shared = Arc::new(Shared::new(peer_id(&config.secret), config.links.clone()));
     let (commands, events) = driver::start(config, Arc::clone(&shared)).await?;
     Ok((Network { shared, commands }, events))
 }
@@ -106,6 +107,12 @@ impl Network {
         self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Replaces what the ways to all peers are like; at once, also in sessions that exist.
+    pub fn set_links(&self, shapes: LinkShapes) {
+        self.command(Command::SetHeld(shapes.held()));
+        self.shared.links.set(shapes);
+    }
+
     /// Returns the counters.
     pub fn stats(&self) -> NetworkStats {
         let shared = &self.shared;
@@ -173,12 +180,13 @@ pub(crate) struct Shared {
     sessions: RwLock<BTreeMap<PeerId, Arc<Session>>>,
     listening: Mutex<Vec<PeerAddress>>,
     cut: Mutex<CutSet>,
+    pub(crate) links: Arc<Links>,
     /// The last message that was encoded and is still alive. Weak: an idle node keeps no block.
     encoded: Mutex<Option<(Weak<Message>, Frame)>>,
 }
 
 impl Shared {
-    fn new(own: PeerId) -> Self {
+    fn new(own: PeerId, links: LinkShapes) -> Self {
         Self {
             own,
             counters: Arc::default(),
@@ -187,6 +195,7 @@ impl Shared {
             sessions: RwLock::default(),
             listening: Mutex::default(),
             cut: Mutex::default(),
+            links: Arc::new(Links::new(links)),
             encoded: Mutex::default(),
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     config::{CHUNK_BYTES, FRAME_RATE_MIN},
     event::NetworkEvent,
     inbox::{Inbox, SessionNumber},
+    link::{Link, Passage, Way},
     queue::{Frame, LaneQueue, Popped, Pushed},
     stats::{PeerStats, Traffic},
 };
@@ -16,11 +17,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// What the handle, the driver and the tasks share about a session.
@@ -159,29 +160,58 @@ impl Session {
     }
 }
 
-/// Writes one lane until its queue is closed and empty, then ends the stream.
+/// Writes one lane until its queue is closed and empty and all has arrived, then ends the stream.
 pub(crate) async fn write_lane<S: AsyncWrite + Unpin>(
     session: &Session,
     lane: Lane,
     mut stream: S,
+    mut link: Link,
 ) -> io::Result<()> {
     let queue = session.queue(lane);
+    let mut way = Way::default();
     loop {
-        match queue.pop() {
-            Popped::Frame(frame) => {
-                let length = u32::try_from(frame.bytes.len()).expect("frames are bounded");
-                stream.write_all(&length.to_be_bytes()).await?;
-                for chunk in frame.bytes.chunks(CHUNK_BYTES) {
-                    stream.write_all(chunk).await?;
-                }
-                session.count_out(frame.name, PREFIX_BYTES + frame.bytes.len());
-            }
-            Popped::Empty => {
-                stream.flush().await?;
-                queue.changed().await;
-            }
-            Popped::Closed => return stream.close().await,
+        let now = Instant::now();
+        if link.renew() {
+            way.redraw(now, &link, lane);
         }
+        if let Some(frame) = way.arrived(now, &link) {
+            write_frame(&mut stream, &frame.bytes).await?;
+            session.count_out(frame.name, PREFIX_BYTES + frame.bytes.len());
+            continue;
+        }
+        let has_room = way.has_room(&link);
+        if has_room {
+            match queue.pop() {
+                Popped::Frame(Frame { bytes, name, .. }) => {
+                    way.enter(now, &link, lane, Passage { bytes, name });
+                    continue;
+                }
+                Popped::Closed if way.is_empty() => return stream.close().await,
+                Popped::Closed | Popped::Empty => {}
+            }
+        }
+        stream.flush().await?;
+        tokio::select! {
+            () = queue.changed(), if has_room => {}
+            () = link.changed() => {}
+            () = at(way.next()) => {}
+        }
+    }
+}
+
+async fn write_frame<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).expect("frames are bounded");
+    stream.write_all(&length.to_be_bytes()).await?;
+    for chunk in frame.chunks(CHUNK_BYTES) {
+        stream.write_all(chunk).await?;
+    }
+    Ok(())
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

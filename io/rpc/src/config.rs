@@ -1,10 +1,10 @@
 //! What the server is given: where to listen, what to allow, and its ways to node, store and network.
 
-use crate::handle::NodeHandle;
+use crate::{handle::NodeHandle, link::Links};
 use kette_ledger::Rules;
 use kette_types::{ChainSpec, PeerId};
 use serde::Serialize;
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Where to listen and what to allow.
 #[derive(Clone, Debug)]
@@ -82,10 +82,14 @@ pub trait NetworkControl: Send + Sync {
     fn stats_json(&self) -> serde_json::Value;
     /// Counts what went over the links since start.
     fn traffic(&self) -> Traffic;
-    /// Replaces the set of peers whose links are cut.
-    fn set_cut(&self, peers: Vec<PeerId>);
+    /// Replaces the set of peers whose links are cut; after some time, if said, none is.
+    fn set_cut(&self, peers: Vec<PeerId>, lasts: Option<Duration>);
     /// Returns the peers whose links are cut.
     fn cut(&self) -> Vec<PeerId>;
+    /// Replaces what the ways to peers are like.
+    fn set_links(&self, links: Links);
+    /// Returns what the ways to peers are like.
+    fn links(&self) -> Links;
 }
 
 /// What went over the links since start.

@@ -16,6 +16,7 @@ mod failure;
 mod filters;
 mod health;
 mod http;
+mod link;
 mod methods;
 mod metrics;
 mod middleware;
@@ -27,4 +28,5 @@ mod votes;
 
 pub use config::{Config, KindTraffic, NetworkControl, RpcError, Sources, Traffic};
 pub use handle::{Ask, NodeHandle, Question};
+pub use link::{Link, Links};
 pub use server::{ServerHandle, serve};

@@ -58,6 +58,11 @@ impl Home {
         self.path.join("config.toml")
     }
 
+    /// Returns where it says what the ways to peers are like: see [`super::links`].
+    pub fn links(&self) -> PathBuf {
+        self.path.join("links.json")
+    }
+
     /// Returns where the database lies.
     pub fn database(&self) -> PathBuf {
         self.database.clone().unwrap_or_else(|| self.path.join("node.sqlite"))

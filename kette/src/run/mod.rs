@@ -6,6 +6,7 @@ mod clock;
 mod driver;
 pub mod home;
 mod journal;
+pub mod links;
 mod network;
 mod node;
 mod record;

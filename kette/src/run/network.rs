@@ -1,11 +1,12 @@
 //! Between the core's words and the network's: sessions in, messages out, stored blocks served on the side.
 
+use super::links::Laboratory;
 use kette_network::{CutSet, Network, NetworkEvent, SendError};
 use kette_node::Input;
-use kette_rpc::{KindTraffic, NetworkControl, Traffic};
+use kette_rpc::{KindTraffic, Links, NetworkControl, Traffic};
 use kette_store::Reader;
 use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Requests of peers that are answered from the store at once; more wait in the peers' streams.
@@ -109,11 +110,11 @@ fn to_input(event: NetworkEvent) -> Option<Input> {
 }
 
 /// What RPC and metrics may see and switch of the network.
-pub(super) struct Control(Network);
+pub(super) struct Control(Network, Laboratory);
 
 impl Control {
-    pub(super) const fn new(network: Network) -> Self {
-        Self(network)
+    pub(super) fn new(network: Network, links: Links) -> Self {
+        Self(network.clone(), Laboratory::new(network, links))
     }
 }
 
@@ -144,8 +145,8 @@ impl NetworkControl for Control {
         Traffic { kinds, rtt_ms }
     }
 
-    fn set_cut(&self, peers: Vec<PeerId>) {
-        self.0.set_cut(CutSet::Peers(peers.into_iter().collect()));
+    fn set_cut(&self, peers: Vec<PeerId>, lasts: Option<Duration>) {
+        self.1.set_cut(peers, lasts);
     }
 
     fn cut(&self) -> Vec<PeerId> {
@@ -153,5 +154,12 @@ impl NetworkControl for Control {
             CutSet::Peers(peers) => peers.into_iter().collect(),
             CutSet::Everyone => self.0.stats().peers.into_keys().collect(),
         }
+    }
+    fn set_links(&self, links: Links) {
+        self.1.set_links(links);
+    }
+
+    fn links(&self) -> Links {
+        self.1.links()
     }
 }

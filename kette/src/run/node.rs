@@ -5,6 +5,7 @@ use super::{
     driver::{CrashPoint, Driver},
     home::Home,
     journal::Journal,
+    links,
     network::NetworkLink,
     record::Recording,
     sign_state::Signer,
@@ -127,10 +128,10 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
     let kind = settings.spec.kette.as_ref().map_or(NetworkKind::Local, |kette| kette.network);
 
     let pages: Pages = Arc::default();
-    let (network, events) =
-        kette_network::start(network_config(&settings, secret, &genesis, kind, &pages))
-            .await
-            .context("starting the network")?;
+    let links = links::load(&settings.home, &settings.spec)?;
+    let mut config = network_config(&settings, secret, &genesis, kind, &pages);
+    config.links = links::shapes(&links);
+    let (network, events) = kette_network::start(config).await.context("starting the network")?;
     let listen = listen_address(&settings, &network, me);
     let address = SocketAddr::new(settings.p2p.ip(), listen.socket.port());
     tracing::info!(%address, "Listening on {address}");
@@ -191,7 +192,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 reader: reader.clone(),
                 rules: node.rules().clone(),
                 spec: settings.spec.clone(),
-                network: Arc::new(super::network::Control::new(network.clone())),
+                network: Arc::new(super::network::Control::new(network.clone(), links)),
             };
             let (address, server) =
                 kette_rpc::serve(rpc_config(&settings, listen), sources).await?;

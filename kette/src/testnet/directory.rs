@@ -3,6 +3,7 @@
 use super::plan::Ports;
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::PlannedNode;
+use kette_types::PeerId;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -53,6 +54,19 @@ pub struct ProcessId {
     pub pid: i32,
     /// When it began, in the kernel's ticks since boot.
     pub started: u64,
+}
+
+impl Manifest {
+    /// Returns the identities of all nodes.
+    ///
+    /// # Errors
+    /// If one is damaged.
+    pub fn peer_ids(&self) -> anyhow::Result<Vec<PeerId>> {
+        let id = |node: &ManifestNode| {
+            node.peer_id.parse().with_context(|| format!("peer id of {}", node.plan.name))
+        };
+        self.nodes.iter().map(id).collect()
+    }
 }
 
 impl ManifestNode {

@@ -75,11 +75,11 @@ pub fn for_processes(file: &NetworkFile) -> anyhow::Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// Says that links are not as the file wants them, if it wants anything.
+/// Says that disks and processors are not as the file wants them, if it wants anything of them.
 pub fn unshaped(file: &NetworkFile) -> Option<String> {
-    let shaped = file.shape != kette_sim::scenario::Shape::default() || !file.link.is_empty();
-    shaped.then(|| {
-        "links are as fast as this machine: [shape] and [[link]] do nothing (`kette sim run` shapes links)"
+    let asks = file.shape.fsync.is_some() || file.shape.cpu.is_some();
+    asks.then(|| {
+        "disks and processors are this machine's: `fsync` and `cpu` of [shape] do nothing (`kette sim run` has them)"
             .to_owned()
     })
 }

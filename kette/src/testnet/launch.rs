@@ -3,14 +3,16 @@
 use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
     file,
+    links::{self, LinkPlan},
     plan::{PortTurn, plan},
     status::{self, NetworkStatus},
 };
 use crate::{commands::exit::Exit, presets, run::home::Home, validator_key::ValidatorKey};
 use anyhow::{Context as _, bail};
-use kette_sim::scenario::{NetworkFile, Topology};
+use kette_sim::scenario::{NetworkFile, Plan, Topology};
 use nix::sys::signal::Signal;
 use std::{
+    collections::BTreeSet,
     fs::OpenOptions,
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
@@ -184,7 +186,26 @@ pub(super) fn prepare(
         nodes,
     };
     directory.save(&manifest)?;
+    if resumed.is_none() {
+        shape_links(directory, file, &manifest)?;
+    }
     Ok(manifest)
+}
+
+/// Writes what a file says of links into the nodes' directories.
+fn shape_links(
+    directory: &Directory,
+    file: &NetworkFile,
+    manifest: &Manifest,
+) -> anyhow::Result<()> {
+    let nodes = Plan::new(file).map_err(anyhow::Error::msg)?;
+    let plan = LinkPlan::new(file, &nodes).map_err(anyhow::Error::msg)?;
+    let ids = manifest.peer_ids()?;
+    for (index, node) in manifest.nodes.iter().enumerate() {
+        let home = Home::new(directory.node(&node.plan.name));
+        links::write(&home, &plan.of(index, &BTreeSet::new(), &ids))?;
+    }
+    Ok(())
 }
 
 /// Child processes; stopped when dropped unless they are to stay.

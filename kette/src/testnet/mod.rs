@@ -3,6 +3,8 @@
 pub mod directory;
 pub mod file;
 pub mod launch;
+pub mod links;
+pub mod live_links;
 pub mod plan;
 pub mod process;
 pub mod scenario;

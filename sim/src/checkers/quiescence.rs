@@ -4,7 +4,7 @@
 //! Bad links, slow processors and wrong clocks are not steps, but they are trouble: what they cause is allowed.
 
 use super::{Checker, Observation, per_host::PerHost};
-use crate::{Moment, World};
+use crate::{Moment, World, world::LinkTable as _};
 use kette_chain::Record;
 use kette_node::Event;
 use kette_types::{DisconnectReason, Fault, Message};

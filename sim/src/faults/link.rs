@@ -4,63 +4,69 @@ use super::{layers::Layers, partition::ways};
 use crate::{
     World,
     scenario::{Link, Plan, select},
-    world::LinkShape,
+    world::{LinkShape, LinkTable},
 };
 use std::collections::BTreeMap;
 
 /// Changes of links that are on.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub struct Links {
     changes: Layers<(usize, usize), Link>,
     /// What a changed way was like before any step.
     before: BTreeMap<(usize, usize), LinkShape>,
 }
 
 impl Links {
-    pub(super) fn begin(
+    /// Changes links as a step says.
+    ///
+    /// # Errors
+    /// If a name is not known or a number makes no sense. Nothing was changed then.
+    pub fn begin(
         &mut self,
-        world: &mut World,
+        table: &mut impl LinkTable,
         plan: &Plan,
         step: usize,
         link: &Link,
     ) -> Result<(), String> {
         check(link)?;
         for way in directions(plan, link)? {
-            self.before.entry(way).or_insert_with(|| world.link(way.0, way.1));
+            self.before.entry(way).or_insert_with(|| table.link(way.0, way.1));
             // Names are resolved: only the numbers matter here.
             let change = Link { from: Vec::new(), to: Vec::new(), ..link.clone() };
             self.changes.put(step, way, change);
-            self.apply(world, way);
+            self.apply(table, way);
         }
         Ok(())
     }
 
-    pub(super) fn end(&mut self, world: &mut World, step: usize) {
+    /// Ends what a step changed; what lies below shows again.
+    pub fn end(&mut self, table: &mut impl LinkTable, step: usize) {
         for way in self.changes.remove(step) {
-            self.apply(world, way);
+            self.apply(table, way);
         }
     }
 
-    pub(super) fn heal(&mut self, world: &mut World) {
+    /// Ends what all steps changed.
+    pub fn heal(&mut self, table: &mut impl LinkTable) {
         for way in self.changes.clear() {
-            self.apply(world, way);
+            self.apply(table, way);
         }
     }
 
     /// What began later lies on top.
-    fn apply(&self, world: &mut World, way: (usize, usize)) {
+    fn apply(&self, table: &mut impl LinkTable, way: (usize, usize)) {
         let before = self.before[&way];
         let shape = self.changes.at(way).fold(before, changed);
-        world.set_link(way.0, way.1, Some(shape));
+        table.set_link(way.0, way.1, Some(shape));
     }
 }
 
 /// Changes links as the file says, for good.
-pub(super) fn set(world: &mut World, plan: &Plan, link: &Link) -> Result<(), String> {
+pub(super) fn set(table: &mut impl LinkTable, plan: &Plan, link: &Link) -> Result<(), String> {
     check(link)?;
     for (from, to) in directions(plan, link)? {
-        let shape = changed(world.link(from, to), link);
-        world.set_link(from, to, Some(shape));
+        let shape = changed(table.link(from, to), link);
+        table.set_link(from, to, Some(shape));
     }
     Ok(())
 }

@@ -17,12 +17,14 @@ mod tests;
 
 pub use crash::Downs;
 pub use holds::Holds;
+pub use link::Links;
 
 use crate::{
     World,
     rng::{ChaCha8Rng, Purpose, stream},
     scenario::{Action, Link, Order, Plan, select, step::Mine},
     workload::Workload,
+    world::LinkTable,
 };
 use std::collections::BTreeMap;
 
@@ -30,8 +32,8 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// If a name is not known.
-pub fn set_link(world: &mut World, plan: &Plan, link: &Link) -> Result<(), String> {
-    link::set(world, plan, link)
+pub fn set_link(table: &mut impl LinkTable, plan: &Plan, link: &Link) -> Result<(), String> {
+    link::set(table, plan, link)
 }
 
 /// Returns the directions, from whom to whom, that a partition or a cut closes as step `step` of a file; none for any
@@ -65,7 +67,7 @@ pub struct Faults {
     downs: Downs,
     clocks: clock::Clocks,
     disks: disk::Disks,
-    links: link::Links,
+    links: Links,
     senders: frames::Senders,
     paces: pace::Paces,
     /// What crashes lose, by step.
@@ -82,7 +84,7 @@ impl Faults {
             downs: Downs::default(),
             clocks: clock::Clocks::default(),
             disks: disk::Disks::default(),
-            links: link::Links::default(),
+            links: Links::default(),
             senders: frames::Senders::default(),
             paces: pace::Paces::default(),
             losses: BTreeMap::new(),

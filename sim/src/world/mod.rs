@@ -15,7 +15,7 @@ mod work;
 pub use clock::Clock;
 pub use host::{Host, Session};
 pub use setup::{LARGE, MEMO_ABOVE, Options, SetupError};
-pub use shape::{FrameFaults, LinkShape};
+pub use shape::{FrameFaults, LinkShape, LinkTable, Shapes};
 pub use trace::{CHECKPOINT_EVERY, Sink, Trace, TraceLine};
 
 use crate::{

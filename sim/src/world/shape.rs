@@ -38,27 +38,43 @@ impl FrameFaults {
     }
 }
 
+/// Where steps look links up and change them: a world, or the table of a host of processes.
+pub trait LinkTable {
+    /// Returns what the way from one node to another is like now.
+    fn link(&self, from: usize, to: usize) -> LinkShape;
+
+    /// Changes the way from one node to another, or makes it again what the file says.
+    fn set_link(&mut self, from: usize, to: usize, shape: Option<LinkShape>);
+}
+
 /// Shapes of all links: the file's shape, the region table, and what was changed.
-#[derive(Debug)]
-pub(crate) struct Shapes {
+#[derive(Clone, Debug)]
+pub struct Shapes {
     shape: Shape,
     changed: BTreeMap<(usize, usize), LinkShape>,
 }
 
 impl Shapes {
-    pub(crate) fn new(shape: Shape) -> Self {
+    /// Begins with what a file says of all links.
+    pub fn new(shape: Shape) -> Self {
         Self { shape, changed: BTreeMap::new() }
     }
 
-    pub(crate) fn set(&mut self, from: usize, to: usize, shape: Option<LinkShape>) {
+    /// Tells whether a way was changed.
+    pub fn is_changed(&self, from: usize, to: usize) -> bool {
+        self.changed.contains_key(&(from, to))
+    }
+
+    /// Changes the way from one node to another, or makes it again what the file says.
+    pub fn set(&mut self, from: usize, to: usize, shape: Option<LinkShape>) {
         match shape {
             Some(shape) => self.changed.insert((from, to), shape),
             None => self.changed.remove(&(from, to)),
         };
     }
 
-    /// Returns what a link is like now.
-    pub(crate) fn get(
+    /// Returns what a link is like now, given its ends and their regions.
+    pub fn get(
         &self,
         (from, from_region): (usize, Option<usize>),
         (to, to_region): (usize, Option<usize>),
@@ -83,7 +99,7 @@ impl Shapes {
     }
 
     /// Returns bits per second that a host in this region sends.
-    pub(crate) fn uplink(&self, region: Option<usize>) -> Option<u64> {
+    pub fn uplink(&self, region: Option<usize>) -> Option<u64> {
         self.shape.bandwidth.or_else(|| region::uplink(self.shape.profile, region))
     }
 }
@@ -93,7 +109,7 @@ impl LinkShape {
     ///
     /// A lost packet of an ordered stream arrives after a retransmission timeout (RFC 6298: at least 200 ms here,
     /// as Linux has it, and two round trips), each loss doubling it. It never disappears.
-    pub(crate) fn delay(&self, bytes: usize, rng: &mut ChaCha8Rng) -> Duration {
+    pub fn delay(&self, bytes: usize, rng: &mut ChaCha8Rng) -> Duration {
         let mut delay = self.latency;
         if !self.jitter.is_zero() {
             delay += rng::exponential(rng, self.jitter);
@@ -120,7 +136,7 @@ impl LinkShape {
 }
 
 /// Returns how long sending takes at this rate.
-pub(crate) fn transmission(bytes: usize, bits_per_second: u64) -> Duration {
+pub(super) fn transmission(bytes: usize, bits_per_second: u64) -> Duration {
     let micros = (bytes as u64).saturating_mul(8_000_000) / bits_per_second.max(1);
     Duration::from_micros(micros)
 }

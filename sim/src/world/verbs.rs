@@ -1,6 +1,6 @@
 //! What may be done to the world: by steps, by swarm runs, by tests.
 
-use super::{FrameFaults, LinkShape, World};
+use super::{FrameFaults, LinkShape, LinkTable, World};
 use crate::{
     Moment, byzantine,
     checkers::Observation,
@@ -219,17 +219,6 @@ impl World {
         self.reset_session(a, b);
     }
 
-    /// Changes the way from one host to another, or makes it again what the file says.
-    pub fn set_link(&mut self, from: usize, to: usize, shape: Option<LinkShape>) {
-        self.links.shapes.set(from, to, shape);
-    }
-
-    /// Returns what the way from one host to another is like now.
-    pub fn link(&self, from: usize, to: usize) -> LinkShape {
-        let (a, b) = (&self.hosts[from], &self.hosts[to]);
-        self.links.shapes.get((from, a.region), (to, b.region))
-    }
-
     /// Makes a host's outgoing frames go wrong now and then.
     pub fn set_frame_faults(&mut self, host: usize, faults: FrameFaults) {
         self.hosts[host].frames = faults;
@@ -280,5 +269,16 @@ impl World {
     /// Gives a node any input, as a test's own peer or client would.
     pub fn give(&mut self, host: usize, input: Input) {
         self.input(host, input);
+    }
+}
+
+impl LinkTable for World {
+    fn link(&self, from: usize, to: usize) -> LinkShape {
+        let (a, b) = (&self.hosts[from], &self.hosts[to]);
+        self.links.shapes.get((from, a.region), (to, b.region))
+    }
+
+    fn set_link(&mut self, from: usize, to: usize, shape: Option<LinkShape>) {
+        self.links.shapes.set(from, to, shape);
     }
 }

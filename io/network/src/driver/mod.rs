@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Open(ConnectionId, Lane),
     Disconnect(ConnectionId, DisconnectReason),
     SetCut(CutSet),
+    SetHeld(BTreeSet<PeerId>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -80,6 +81,8 @@ struct Driver {
     signals: UnboundedReceiver<Signal>,
     signal: UnboundedSender<Signal>,
     cut: CutSet,
+    /// To whom frames are held back: no session begins.
+    held: BTreeSet<PeerId>,
     /// Dials that the host asked for and whose connection does not exist yet.
     dials: HashMap<ConnectionId, PeerAddress>,
     connections: HashMap<ConnectionId, Seen>,
@@ -118,7 +121,8 @@ pub(crate) async fn start(
     let (signal, signals) = mpsc::unbounded_channel();
     tasks.spawn(merger.run());
     let prefix = config.protocol_prefix();
-    let driver = Driver {
+    let held = config.links.held();
+    let mut driver = Driver {
         kademlia: kademlia_protocol(&prefix),
         prefix,
         config,
@@ -131,6 +135,7 @@ pub(crate) async fn start(
         signals,
         signal,
         cut: CutSet::default(),
+        held: BTreeSet::new(),
         dials: HashMap::new(),
         connections: HashMap::new(),
         offers: HashMap::new(),
@@ -138,6 +143,7 @@ pub(crate) async fn start(
         sessions_begun: 0,
         discovered: BTreeSet::new(),
     };
+    driver.set_held(held);
     for address in listening {
         driver.on_listening(&address);
     }
@@ -175,6 +181,7 @@ impl Driver {
                     Command::Open(connection, lane) => self.open(connection, lane),
                     Command::Disconnect(connection, reason) => self.close_session(connection, reason),
                     Command::SetCut(cut) => self.set_cut(cut),
+                    Command::SetHeld(held) => self.set_held(held),
                     Command::Shutdown(done) => {
                         self.close_all().await;
                         return Some(done);
@@ -322,7 +329,9 @@ impl Driver {
             Some("QUIC is off on this node, and the address asks for it")
         } else if address.socket.port() == 0 || address.socket.ip().is_unspecified() {
             Some("the address names no reachable host and port")
-        } else if address.peer.is_some_and(|peer| self.cut.contains(&peer))
+        } else if address
+            .peer
+            .is_some_and(|peer| self.cut.contains(&peer) || self.held.contains(&peer))
             || self.cut == CutSet::Everyone
         {
             Some(text::CUT)
@@ -379,6 +388,12 @@ impl Driver {
             self.fail_offer(connection, text::CUT);
             self.swarm.close_connection(connection);
         }
+    }
+
+    /// Refuses new sessions with peers to whom nothing passes. Those that exist stay until somebody misses something.
+    fn set_held(&mut self, held: BTreeSet<PeerId>) {
+        self.swarm.behaviour_mut().gate.set_held(held.clone());
+        self.held = held;
     }
 
     fn on_listening(&self, address: &Multiaddr) {

@@ -84,8 +84,9 @@ impl Driver {
         let Some(live) = self.sessions.get_mut(&connection) else { return };
         let session = Arc::clone(&live.session);
         let signal = self.signal.clone();
+        let link = self.shared.links.to(session.peer);
         live.writers.push(self.tasks.spawn(async move {
-            if let Err(error) = write_lane(&session, lane, stream).await {
+            if let Err(error) = write_lane(&session, lane, stream, link).await {
                 tracing::debug!(peer = %session.peer.short(), lane = lane.name(), %error, "write");
                 // Fails only when the driver has stopped.
                 let _ = signal.send(Signal::Ended(connection, DisconnectReason::ConnectionLost));

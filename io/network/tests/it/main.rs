@@ -9,3 +9,4 @@ mod quiet;
 mod restart;
 mod rogue;
 mod sessions;
+mod shape;

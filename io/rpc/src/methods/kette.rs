@@ -102,15 +102,6 @@ pub(super) const METHODS: &[Method] = &[
         "Object",
         stats,
     ),
-    Method::inline("kette_cut", "Returns the peers whose links are cut.", &[], "[PeerId]", cut),
-    Method::inline(
-        "kette_setCut",
-        "Replaces the set of peers whose links are cut; on local networks only.",
-        &[required("peerIds", "[PeerId]")],
-        "[PeerId]",
-        set_cut,
-    )
-    .control(),
 ];
 
 fn status(cx: &Context, _: &mut Args) -> Answer {
@@ -309,31 +300,6 @@ fn network(cx: &Context, _: &mut Args) -> Answer {
 
 fn stats(cx: &Context, _: &mut Args) -> Answer {
     reply(&health::stats(&cx.network.traffic()))
-}
-
-fn cut(cx: &Context, _: &mut Args) -> Answer {
-    reply(&cx.network.cut())
-}
-
-fn set_cut(cx: &Context, args: &mut Args) -> Answer {
-    let peers: Vec<String> = args.required()?;
-    if !cx.may_cut() {
-        return Err(Failure::Unsupported(
-            "links are cut only on development chains and where config.kette says `network: local`"
-                .to_owned(),
-        ));
-    }
-    if peers.len() > kette_types::limits::PEERS_MAX {
-        let max = kette_types::limits::PEERS_MAX;
-        return Err(Failure::Limit(format!("{} peers, at most {max}", peers.len())));
-    }
-    let peers: Vec<PeerId> = peers
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<_, kette_types::peer::PeerAddressError>>()
-        .map_err(|error| Failure::InvalidParams(error.to_string()))?;
-    cx.network.set_cut(peers);
-    reply(&cx.network.cut())
 }
 
 /// How long a ban lasts if nobody says: a day.

@@ -8,6 +8,7 @@ mod development;
 mod eth;
 mod fees;
 mod kette;
+mod links;
 mod logs;
 mod mining;
 mod net;
@@ -31,6 +32,7 @@ pub(crate) const TABLES: &[&[Method]] = &[
     txpool::METHODS,
     debug::METHODS,
     kette::METHODS,
+    links::METHODS,
     bft::METHODS,
     mining::METHODS,
     development::METHODS,

@@ -26,6 +26,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -111,7 +112,10 @@ pub(crate) fn spec(kette: &Value) -> ChainSpec {
 
 /// A link layer that remembers what it was told.
 #[derive(Default)]
-pub(crate) struct Links(Mutex<Vec<PeerId>>);
+pub(crate) struct Links {
+    cut: Mutex<Vec<PeerId>>,
+    links: Mutex<kette_rpc::Links>,
+}
 
 impl NetworkControl for Links {
     fn stats_json(&self) -> Value {
@@ -123,11 +127,17 @@ impl NetworkControl for Links {
         let kinds = [("ping", ping), ("block", block)].map(|(name, kind)| (name.to_owned(), kind));
         Traffic { kinds: BTreeMap::from(kinds), rtt_ms: Some(1.5) }
     }
-    fn set_cut(&self, peers: Vec<PeerId>) {
-        *self.0.lock().unwrap() = peers;
+    fn set_cut(&self, peers: Vec<PeerId>, _: Option<Duration>) {
+        *self.cut.lock().unwrap() = peers;
     }
     fn cut(&self) -> Vec<PeerId> {
-        self.0.lock().unwrap().clone()
+        self.cut.lock().unwrap().clone()
+    }
+    fn set_links(&self, links: kette_rpc::Links) {
+        *self.links.lock().unwrap() = links;
+    }
+    fn links(&self) -> kette_rpc::Links {
+        self.links.lock().unwrap().clone()
     }
 }
 

@@ -1,5 +1,7 @@
 //! `kette net`: networks of many nodes on this machine.
 
+mod link;
+mod partition;
 mod run;
 
 use super::{exit::Exit, output};
@@ -24,6 +26,13 @@ pub enum Net {
     Up(UpArgs),
     /// Carry out a network file on real processes: its steps, its load, its checks
     Run(run::RunArgs),
+    /// Make links between nodes slow, lossy or narrow, and show them
+    #[command(subcommand)]
+    Link(link::LinkVerb),
+    /// Cut groups of nodes from each other
+    Partition(partition::PartitionArgs),
+    /// End all cuts and partitions
+    Heal(partition::HealArgs),
     /// List the nodes and their processes
     Ps(Where),
     /// Ask all nodes and show how the network is
@@ -86,6 +95,9 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
     match args {
         Net::Up(args) => up(args, json),
         Net::Run(args) => run::run(&args, json),
+        Net::Link(verb) => link::run(verb, json),
+        Net::Partition(args) => partition::run(&args, json),
+        Net::Heal(args) => partition::heal(&args, json),
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),

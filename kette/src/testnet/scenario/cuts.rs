@@ -11,7 +11,7 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// Cuts the ways that a step closes. Each way's opposite is among them.
+    /// Cuts the ways that a step closes.
     pub fn begin(&mut self, step: usize, ways: Vec<(usize, usize)>) {
         for way in ways {
             if self.held.hold(step, way) {
@@ -33,9 +33,19 @@ impl Cuts {
         self.now.clear();
     }
 
-    /// Returns from whom a node is cut off.
+    /// Returns from whom a node is cut off both ways.
     pub fn of(&self, node: usize) -> BTreeSet<usize> {
-        self.now.iter().filter(|(from, _)| *from == node).map(|(_, to)| *to).collect()
+        self.from(node, true)
+    }
+
+    /// Returns whom a node does not reach, although they reach it.
+    pub fn one_way(&self, node: usize) -> BTreeSet<usize> {
+        self.from(node, false)
+    }
+
+    fn from(&self, node: usize, both: bool) -> BTreeSet<usize> {
+        let ways = self.now.iter().filter(|(from, _)| *from == node);
+        ways.map(|(_, to)| *to).filter(|to| self.now.contains(&(*to, node)) == both).collect()
     }
 }
 
@@ -57,6 +67,10 @@ mod tests {
         cuts.begin(2, both(1, 2));
         cuts.heal();
         assert!(cuts.of(1).is_empty());
+        cuts.begin(2, vec![(0, 1)]);
+        assert_eq!((cuts.of(0), cuts.one_way(0)), (BTreeSet::new(), BTreeSet::from([1])));
+        assert!(cuts.of(1).is_empty() && cuts.one_way(1).is_empty());
+        cuts.heal();
         // A step that was healed ends without effect.
         cuts.begin(3, both(1, 2));
         cuts.end(2);

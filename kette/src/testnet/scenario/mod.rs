@@ -128,7 +128,7 @@ pub async fn run(
     let mut interrupt = Interrupt::new()?;
     let turn = PortTurn::take();
     let manifest = fresh(directory, &script, wish)?;
-    let mut nodes = Nodes::new(directory, &script.file, manifest)?;
+    let mut nodes = Nodes::new(directory, (&script.file, &script.plan), manifest)?;
     let report = carry_out(&script, &mut nodes, wish, (turn, &mut interrupt), say).await;
     if wish.keep && report.is_ok() {
         nodes.keep();

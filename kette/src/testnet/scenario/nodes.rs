@@ -6,14 +6,18 @@
 use super::{cuts::Cuts, facts::Answer};
 use crate::{
     client::Client,
+    run::home::Home,
     testnet::{
         directory::{Directory, Manifest, ProcessId},
         launch,
+        links::{self, LinkPlan},
     },
 };
 use anyhow::Context as _;
 use futures::future::join_all;
-use kette_sim::scenario::{Facts, NetworkFile, NodeFacts};
+use kette_rpc::Links;
+use kette_sim::scenario::{Facts, NetworkFile, NodeFacts, Plan};
+use kette_types::PeerId;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
@@ -29,8 +33,11 @@ pub struct Nodes {
     file: NetworkFile,
     manifest: Manifest,
     list: Vec<Node>,
+    ids: Vec<PeerId>,
     /// Which links are cut.
     pub cuts: Cuts,
+    /// What the others are like.
+    pub links: LinkPlan,
 }
 
 struct Node {
@@ -49,7 +56,7 @@ struct Node {
     runs: u32,
     /// What this process said last.
     answer: Option<Answer>,
-    /// What this process does about cuts and mining, as far as known.
+    /// What this process does about links and mining, as far as known.
     does: Does,
     /// Alarms of earlier processes.
     alarms: Vec<String>,
@@ -57,9 +64,10 @@ struct Node {
     before: (u64, u64),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Does {
     cut: BTreeSet<usize>,
+    links: Links,
     mining: bool,
 }
 
@@ -93,10 +101,10 @@ impl Nodes {
     /// Prepares processes; none is started.
     ///
     /// # Errors
-    /// If an address is none.
+    /// If an address or an identity is none, or a link of the file makes no sense.
     pub fn new(
         directory: &Directory,
-        file: &NetworkFile,
+        (file, plan): (&NetworkFile, &Plan),
         manifest: Manifest,
     ) -> anyhow::Result<Self> {
         let node = |node: &crate::testnet::directory::ManifestNode| {
@@ -110,14 +118,25 @@ impl Nodes {
                 ending: None,
                 runs: 0,
                 answer: None,
-                does: Does { cut: BTreeSet::new(), mining: node.plan.miner },
+                does: Does {
+                    cut: BTreeSet::new(),
+                    links: Links::default(),
+                    mining: node.plan.miner,
+                },
                 alarms: Vec::new(),
                 before: (0, 0),
             })
         };
         let list = manifest.nodes.iter().map(node).collect::<anyhow::Result<_>>()?;
+        let links = LinkPlan::new(file, plan).map_err(anyhow::Error::msg)?;
+        let ids = manifest.peer_ids()?;
         let (directory, file) = (directory.clone(), file.clone());
-        Ok(Self { directory, file, manifest, list, cuts: Cuts::default() })
+        Ok(Self { directory, file, manifest, list, ids, cuts: Cuts::default(), links })
+    }
+
+    /// Returns what the ways from a node are to be like.
+    fn links_of(&self, index: usize) -> Links {
+        self.links.of(index, &self.cuts.one_way(index), &self.ids)
     }
 
     /// Returns how many nodes there are.
@@ -223,11 +242,14 @@ impl Nodes {
     /// # Errors
     /// If the process cannot be started.
     pub fn start(&mut self, index: usize) -> anyhow::Result<()> {
+        let links = self.links_of(index);
         let node = &mut self.list[index];
         node.wanted = true;
         if node.child.is_some() {
             return Ok(());
         }
+        // From its first session on; what is cut both ways is told when it answers.
+        links::write(&Home::new(self.directory.node(&node.name)), &links)?;
         let mut command =
             launch::command(&self.directory, &self.file, &self.manifest, index, node.mining)?;
         if let Ok(filter) = std::env::var("RUST_LOG") {
@@ -239,7 +261,7 @@ impl Nodes {
         node.child = Some(child);
         node.stopped = false;
         node.runs += 1;
-        node.does = Does { cut: BTreeSet::new(), mining: node.mining };
+        node.does = Does { cut: BTreeSet::new(), links, mining: node.mining };
         self.manifest.nodes[index].process = ProcessId::of(pid);
         // Saved each time, so that a killed launcher leaves nothing unknown behind.
         self.directory.save(&self.manifest)
@@ -340,7 +362,11 @@ impl Nodes {
             .into_iter()
             .filter_map(|index| {
                 let node = &self.list[index];
-                let wanted = Does { cut: self.cuts.of(index), mining: node.mining };
+                let wanted = Does {
+                    cut: self.cuts.of(index),
+                    links: self.links_of(index),
+                    mining: node.mining,
+                };
                 (wanted != node.does).then(|| (index, wanted, node.client.clone()))
             })
             .collect();
@@ -353,6 +379,9 @@ impl Nodes {
                 let mut done = does;
                 if wanted.cut != done.cut && set_cut(&client, cut).await {
                     done.cut = wanted.cut;
+                }
+                if wanted.links != done.links && set_links(&client, &wanted.links).await {
+                    done.links = wanted.links;
                 }
                 if wanted.mining != done.mining {
                     let verb = if wanted.mining { "kette_startMining" } else { "kette_stopMining" };
@@ -418,6 +447,10 @@ impl Drop for Nodes {
 
 async fn set_cut(client: &Client, peers: Value) -> bool {
     client.ask::<Value>("kette_setCut", [peers]).await.is_ok()
+}
+
+async fn set_links(client: &Client, links: &Links) -> bool {
+    client.ask::<Value>("kette_setLinks", [json!(links)]).await.is_ok()
 }
 
 impl Node {

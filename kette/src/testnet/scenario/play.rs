@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use kette_sim::{
     Moment,
     engine::block_time,
-    faults::{Downs, Holds, closed_ways},
+    faults::{Downs, Holds, Links, closed_ways},
     scenario::{Action, Checks, Facts, Missed, Order, Timeline, select, units::format_duration},
     workload::Workload,
 };
@@ -62,6 +62,8 @@ pub struct Play<'a> {
     pub checks: Checks,
     downs: Downs,
     paused: Holds<usize>,
+    /// Changes of links that are on.
+    links: Links,
     starts: VecDeque<(Duration, usize)>,
     /// Nodes that lost their databases.
     pub wiped: BTreeSet<usize>,
@@ -117,6 +119,7 @@ impl<'a> Play<'a> {
             checks: Checks::new(&script.file),
             downs: Downs::default(),
             paused: Holds::default(),
+            links: Links::default(),
             starts: starts.into(),
             wiped: BTreeSet::new(),
             finals: Finals::default(),
@@ -330,7 +333,7 @@ impl<'a> Play<'a> {
     /// Ends all faults and starts everybody.
     fn heal_all(&mut self, facts: &Facts) -> anyhow::Result<()> {
         self.timeline.end(facts.at);
-        self.nodes.cuts.heal();
+        self.heal_links();
         self.resume();
         self.downs.clear();
         self.missed = Missed::new(&self.script.file, self.timeline.missed(), facts);
@@ -401,6 +404,7 @@ impl<'a> Play<'a> {
             Order::End { step, action } => {
                 match action {
                     Action::Partition(_) | Action::Cut(_) => self.nodes.cuts.end(*step),
+                    Action::Link(_) => self.links.end(&mut self.nodes.links, *step),
                     Action::Pause(_) => {
                         for node in self.paused.release_step(*step) {
                             self.nodes.pause(node, false);
@@ -425,8 +429,12 @@ impl<'a> Play<'a> {
                 let ways = closed_ways(plan, self.script.seed, step, action);
                 self.nodes.cuts.begin(step, ways.map_err(anyhow::Error::msg)?);
             }
+            Action::Link(it) => self
+                .links
+                .begin(&mut self.nodes.links, plan, step, &it.link)
+                .map_err(anyhow::Error::msg)?,
             Action::Heal(_) => {
-                self.nodes.cuts.heal();
+                self.heal_links();
                 self.resume();
             }
             Action::Reset(it) => {
@@ -482,10 +490,14 @@ impl<'a> Play<'a> {
             | Action::Slow(_)
             | Action::Clock(_)
             | Action::Disk(_)
-            | Action::Link(_)
             | Action::Frames(_) => {}
         }
         Ok(())
+    }
+
+    fn heal_links(&mut self) {
+        self.nodes.cuts.heal();
+        self.links.heal(&mut self.nodes.links);
     }
 
     fn resume(&mut self) {

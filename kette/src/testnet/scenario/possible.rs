@@ -1,10 +1,10 @@
 //! What of a network file processes can carry out; pure.
 
-use crate::testnet::file;
+use crate::testnet::{file, links::LinkPlan};
 use anyhow::bail;
 use kette_sim::{
-    faults::closed_ways,
-    scenario::{Action, NetworkFile, Plan},
+    faults::{Links, closed_ways},
+    scenario::{Action, NetworkFile, Plan, step::LinkChange},
 };
 use kette_types::{ChainSpec, limits::PEERS_MAX, spec::NetworkKind};
 use std::collections::BTreeSet;
@@ -21,8 +21,15 @@ pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> an
             list.push(format!("[[group]] {}: `{key}`: {why}", index + 1));
         }
     }
+    if LinkPlan::asks(file) {
+        if !may_cut(spec) {
+            list.push(format!("[shape] and [[link]]: {NOT_LOCAL}"));
+        } else if let Err(error) = LinkPlan::new(file, plan) {
+            list.push(format!("[[link]]: {error}"));
+        }
+    }
     for (index, step) in file.step.iter().enumerate() {
-        if let Some(why) = refusal(plan, spec, seed, index, &step.action) {
+        if let Some(why) = refusal(file, plan, spec, seed, index, &step.action) {
             let key = step.action.key();
             list.push(format!("[[step]] {} (at {}, {key}): {why}", index + 1, step.at));
         }
@@ -39,6 +46,7 @@ pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> an
 
 /// Returns why processes cannot carry out a step.
 fn refusal(
+    file: &NetworkFile,
     plan: &Plan,
     spec: &ChainSpec,
     seed: u64,
@@ -59,7 +67,7 @@ fn refusal(
         Action::Slow(_) => "processes share this machine's processors",
         Action::Clock(_) => "processes share this machine's clock",
         Action::Disk(_) => "processes share this machine's disk",
-        Action::Link(_) => "links between processes cannot be shaped",
+        Action::Link(it) => return unshapable(file, plan, spec, it),
         Action::Frames(_) => "nobody stands between two processes",
         Action::Reset(_)
         | Action::Heal(_)
@@ -75,8 +83,7 @@ fn refusal(
     Some(why.to_owned())
 }
 
-const NOT_LOCAL: &str =
-    "nodes cut links only on chains whose genesis says `network: local` under config.kette";
+const NOT_LOCAL: &str = "nodes cut and shape links only on chains whose genesis says `network: local` under config.kette";
 
 fn may_cut(spec: &ChainSpec) -> bool {
     let local = |kette: &kette_types::spec::KetteConfig| {
@@ -100,20 +107,25 @@ fn uncuttable(
         Ok(ways) => ways.into_iter().collect(),
         Err(error) => return Some(error),
     };
-    if let Some((from, to)) = ways.iter().find(|(from, to)| !ways.contains(&(*to, *from))) {
-        let name = |node: usize| &plan.nodes[node].name;
-        return Some(format!(
-            "cuts the way from {} to {} and not the way back: a link between processes is cut both ways or not \
-             at all",
-            name(*from),
-            name(*to)
-        ));
-    }
     let most = (0..plan.nodes.len())
         .map(|node| ways.iter().filter(|(from, _)| *from == node).count())
         .max();
     most.filter(|most| *most > PEERS_MAX)
         .map(|most| format!("cuts a node from {most} others: a node can name {PEERS_MAX}"))
+}
+
+/// Returns why nodes cannot change links as a step wants.
+fn unshapable(
+    file: &NetworkFile,
+    plan: &Plan,
+    spec: &ChainSpec,
+    link: &LinkChange,
+) -> Option<String> {
+    if !may_cut(spec) {
+        return Some(NOT_LOCAL.to_owned());
+    }
+    let mut links = LinkPlan::new(file, plan).ok()?;
+    Links::default().begin(&mut links, plan, 0, &link.link).err()
 }
 
 /// Returns what of a file makes no difference between processes, one line each.
@@ -148,6 +160,11 @@ mod tests {
             "partition = { kind = \"halves\", flap = \"2s\" }",
             "partition = { kind = \"isolate\" }",
             "cut = { from = [\"n-0\"], to = [\"n-1\"] }",
+            "cut = { from = [\"n-0\"], to = [\"n-1\"], one_way = true }",
+            "partition = { kind = \"majority\", one_way = true }",
+            // Of six the smallest majority is four: hearing is not mutual.
+            "partition = { kind = \"ring\" }",
+            "link = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 0.1 } }",
             "heal = {}",
             "reset = { nodes = [\"*\"] }",
             "crash = { nodes = [\"n-1\"], restart_after = \"1s\" }",
@@ -166,19 +183,15 @@ mod tests {
     #[test]
     fn refuses_the_rest_with_its_reason() {
         for (action, why) in [
-            (
-                "cut = { from = [\"n-0\"], to = [\"n-1\"], one_way = true }",
-                "both ways or not at all",
-            ),
-            ("partition = { kind = \"majority\", one_way = true }", "both ways or not at all"),
-            // Of six the smallest majority is four: hearing is not mutual.
-            ("partition = { kind = \"ring\" }", "both ways or not at all"),
             ("crash = { nodes = [\"n-1\"], at_write = \"before\" }", "at_write"),
             ("mine = { nodes = [\"n-1\"], rate = 7 }", "hash rate"),
             ("slow = { nodes = [\"n-1\"], factor = 2.0 }", "processors"),
             ("clock = { nodes = [\"n-1\"], jump_ms = 7 }", "clock"),
             ("disk = { nodes = [\"n-1\"], fault = \"full\" }", "disk"),
-            ("link = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 0.1 } }", "shaped"),
+            (
+                "link = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 1.1 } }",
+                "between 0 and 1",
+            ),
             ("frames = { nodes = [\"n-1\"], corrupt = 0.1 }", "between two processes"),
         ] {
             let error = step(action).unwrap_err();
