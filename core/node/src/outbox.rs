@@ -2,7 +2,10 @@
 
 use crate::Output;
 use kette_chain::Record;
-use kette_types::planted::{Bug, is_planted};
+use kette_types::{
+    B256, Message,
+    planted::{Bug, is_planted},
+};
 
 /// Outputs in order. Records gather until something else than a record follows them.
 #[derive(Debug, Default)]
@@ -27,6 +30,18 @@ impl Outbox {
     pub(crate) fn orders(&mut self) -> &mut Vec<Output> {
         self.flush();
         &mut self.outputs
+    }
+
+    /// Takes back announcements of blocks that are no longer kept: one input may decide several heights, and all its
+    /// records are written before the first of them is said.
+    pub(crate) fn unannounce(&mut self, gone: &[B256]) {
+        self.outputs.retain(|output| match output {
+            Output::Send(_, message) => match &**message {
+                Message::NewBlock(block) => !gone.contains(&block.header.hash()),
+                _ => true,
+            },
+            _ => true,
+        });
     }
 
     fn flush(&mut self) {

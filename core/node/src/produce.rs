@@ -431,6 +431,7 @@ impl Node {
         self.sync.prune(self.tree.horizon(), &dead);
         self.forget_staged(out);
         if !dead.is_empty() {
+            out.unannounce(&dead);
             out.record(Record::Prune(dead));
         }
         let tree = &self.tree;

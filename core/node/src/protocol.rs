@@ -260,10 +260,10 @@ impl Node {
                         // No branch of ours may follow it.
                         self.alarm_once(
                             format!(
-                                "peer {} follows a branch that forks below block {}: \
+                                "peer {} follows a branch that forks after block {}: \
                                  deeper than the reorganization limit",
                                 peer.short(),
-                                self.tree.horizon()
+                                header.number.saturating_sub(1)
                             ),
                             out,
                         );

@@ -4,6 +4,7 @@ use alloy_rlp::Encodable;
 use kette_chain::ChainReader;
 use kette_ledger::ReadError;
 use kette_types::{B256, Message, limits};
+use std::collections::BTreeSet;
 
 /// Answers a request for headers, bodies or transactions of a block; `None` for any other message.
 ///
@@ -17,7 +18,12 @@ pub fn serve(chain: &dyn ChainReader, request: &Message) -> Result<Option<Messag
         Message::GetBodies { id, hashes } => {
             let mut bodies = Vec::new();
             let mut bytes = 0;
+            let mut read = BTreeSet::new();
             for hash in hashes.iter().take(limits::BODIES_MAX) {
+                // Nobody needs a body twice; the answer ends where the question makes no sense.
+                if !read.insert(*hash) {
+                    break;
+                }
                 let Some(body) = chain.body(*hash)? else { break };
                 bytes += body.length();
                 if bytes > ANSWER_BYTES && !bodies.is_empty() {

@@ -190,10 +190,6 @@ impl Sync {
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
                 entry.unbacked = 0;
                 entry.weight = U256::ZERO;
-                if self.proposes {
-                    // It may have announced proposals on blocks that it did not call canonical yet.
-                    return HeadersAnswer::Nothing;
-                }
                 return HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
             }
             return HeadersAnswer::Nothing;

@@ -2,7 +2,7 @@
 
 use super::{
     forge::{Forge, after, transfer},
-    proposer::{UNWANTED, commit, sign_state, wanted},
+    proposer::{UNWANTED, commit, show_and_commit, sign_state, wanted},
     world::{World, secs},
 };
 use crate::{Event, Loads, relay::compact};
@@ -383,4 +383,29 @@ fn a_restart_finds_head_proof_log_and_proposals() {
     let p = world.quiet(0);
     world.say(p, Message::Engine(commit(rival.hash())));
     assert_eq!(world.head(0), rival.hash());
+}
+
+/// A node that is behind decides several heights on one message. All is written before anything is said.
+#[test]
+fn a_block_that_is_dropped_in_the_same_breath_is_not_announced() {
+    let narrow = serde_json::json!({ "reorgLimit": 10, "finalityDepth": 6 });
+    let mut world = World::proposing_with(1, &narrow);
+    let mut forge = Forge::new(&world.spec);
+    let rival = forge.on(forge.genesis, &after(13));
+    let chain = forge.chain(forge.genesis, 12, &after(12));
+    world.feed(0, std::slice::from_ref(&rival));
+    let p = world.quiet(0);
+    let (last, before) = chain.split_last().unwrap();
+    for block in before {
+        world.feed(0, std::slice::from_ref(block));
+        world.say(p, Message::Engine(commit(block.hash())));
+        assert!(world.node(0).tree().contains(rival.hash()), "at {}", block.header.number);
+    }
+    world.feed(0, std::slice::from_ref(last));
+    let q = world.quiet(0);
+    world.hear(q);
+    world.say(p, Message::Engine(show_and_commit(rival.hash(), last.hash())));
+    assert_eq!(world.head(0), last.hash());
+    assert!(!world.node(0).tree().contains(rival.hash()));
+    assert_eq!(shown(&world.hear(q)), [last.hash()]);
 }

@@ -18,6 +18,11 @@ pub(super) fn commit(hash: B256) -> Bytes {
     said(b'c', hash)
 }
 
+/// Shows a block, and says in the same breath that another one is chosen.
+pub(super) fn show_and_commit(shown: B256, chosen: B256) -> Bytes {
+    [said(b'w', shown), commit(chosen)].concat().into()
+}
+
 /// Says that a block exists.
 pub(super) fn wanted(hash: B256) -> Bytes {
     said(b'f', hash)
@@ -79,6 +84,12 @@ fn message(peer: PeerId, bytes: Bytes, tree: &BlockTree) -> Vec<Output> {
             Output::Resend(bytes),
         ],
         b'f' => vec![Output::Fetch(B256::from_slice(rest), peer)],
+        b'w' => {
+            let (shown, then) = rest.split_at(32);
+            let mut out = vec![Output::Announce(B256::from_slice(shown))];
+            out.extend(message(peer, Bytes::copy_from_slice(then), tree));
+            out
+        }
         b'c' => {
             let hash = B256::from_slice(rest);
             if !tree.contains(hash) || tree.is_canonical(hash) {

@@ -164,7 +164,12 @@ impl World {
 
     /// Starts nodes without links whose engine is [`Proposer`].
     pub(super) fn proposing(n: usize) -> Self {
-        let mut world = Self::new(n);
+        Self::proposing_with(n, &serde_json::json!({}))
+    }
+
+    /// As [`Self::proposing`], with other constants of the chain.
+    pub(super) fn proposing_with(n: usize, pow: &serde_json::Value) -> Self {
+        let mut world = Self::with(n, pow, |_, _| {});
         world.proposer = true;
         for i in 0..n {
             world.crash(i);
