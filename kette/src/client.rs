@@ -1,9 +1,10 @@
 //! A client of a node's JSON-RPC, for the commands.
 
 use crate::commands::exit::Exit;
+use http::header::AUTHORIZATION;
 use jsonrpsee::{
     core::{ClientError, client::ClientT as _, params::ArrayParams},
-    http_client::{HttpClient, HttpClientBuilder},
+    http_client::{HeaderMap, HeaderValue, HttpClient, HttpClientBuilder},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,10 +34,24 @@ impl Client {
     /// # Errors
     /// If `url` is no HTTP address.
     pub fn with_timeout(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+        Self::build(url, timeout, HeaderMap::new())
+    }
+
+    /// Prepares a client that shows a node's token, for methods that need it.
+    ///
+    /// # Errors
+    /// If `url` is no HTTP address, or the token no text.
+    pub fn with_token(url: &str, timeout: Duration, token: &str) -> anyhow::Result<Self> {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+        Self::build(url, timeout, HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    fn build(url: &str, timeout: Duration, headers: HeaderMap) -> anyhow::Result<Self> {
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let http = HttpClientBuilder::default()
             .request_timeout(timeout)
             .max_response_size(RESPONSE_BYTES_MAX)
+            .set_headers(headers)
             .build(&url)
             .map_err(|error| anyhow::anyhow!("`{url}` is no HTTP address: {error}"))?;
         Ok(Self { url, http })

@@ -7,12 +7,14 @@ use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Where to listen and what to allow.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Address of the one port for HTTP, WebSocket and the health pages; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Whether methods that steer the node are served: peers, bans, mining, link cuts.
     pub control: bool,
+    /// What `Authorization: Bearer` must say for methods that change links; without it they need nothing.
+    pub control_token: Option<String>,
     /// Web origins that may call besides local ones and browser extensions; `*` allows all.
     pub origins: Vec<String>,
     /// Host names under which the port may be called besides `localhost` and IP addresses; `*` allows all.
@@ -41,6 +43,7 @@ impl Config {
         Self {
             listen,
             control: true,
+            control_token: None,
             origins: Vec::new(),
             hosts: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -52,6 +55,13 @@ impl Config {
             batch_max: 1_000,
             call_gas_max: 50_000_000,
         }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the token.
+        f.debug_struct("Config").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,9 @@
 //! The table of methods: what each one is called, takes, gives, and who may call it. Dispatch, OpenRPC and
 //! metrics all come from it, so they cannot disagree.
 
-use crate::{args::Args, context::Context, failure::Failure, methods};
+use crate::{args::Args, context::Context, failure::Failure, http, methods};
 use futures::future::BoxFuture;
-use jsonrpsee::{RpcModule, server::RegisterMethodError};
+use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub(crate) enum Access {
     Open,
     /// Only where the operator left control methods on.
     Control,
+    /// The same, with the node's token if it has one.
+    Token,
     /// Only on chains whose genesis says `development`.
     Development,
 }
@@ -118,18 +120,36 @@ impl Method {
         self
     }
 
+    /// The same method for who can read the node's token.
+    pub(crate) const fn token(mut self) -> Self {
+        self.access = Access::Token;
+        self
+    }
+
     /// The same method for development chains only.
     pub(crate) const fn development(mut self) -> Self {
         self.access = Access::Development;
         self
     }
 
-    fn permit(&self, cx: &Context) -> Result<(), Failure> {
+    fn permit(&self, cx: &Context, extensions: &Extensions) -> Result<(), Failure> {
         match self.access {
-            Access::Control if !cx.config.control => Err(Failure::Unsupported(format!(
-                "{} is a control method, and this node does not serve those on this port",
-                self.name
-            ))),
+            Access::Control | Access::Token if !cx.config.control => {
+                Err(Failure::Unsupported(format!(
+                    "{} is a control method, and this node does not serve those on this port",
+                    self.name
+                )))
+            }
+            Access::Token
+                if cx.config.control_token.is_some()
+                    && extensions.get::<http::HasToken>().is_none() =>
+            {
+                Err(Failure::Unsupported(format!(
+                    "{} needs the node's token: send `Authorization: Bearer` with what control.token in its \
+                     directory says",
+                    self.name
+                )))
+            }
             Access::Development if !cx.development() => Err(Failure::Unsupported(format!(
                 "{} exists only on development chains (`development: true` under config.kette)",
                 self.name
@@ -153,23 +173,26 @@ pub(crate) fn module(cx: &Arc<Context>) -> Result<RpcModule<Context>, RegisterMe
     for method in all() {
         match method.run {
             Run::Inline(run) => {
-                module.register_method(method.name, move |params, cx, _| {
-                    method.permit(cx)?;
+                module.register_method(method.name, move |params, cx, extensions| {
+                    method.permit(cx, extensions)?;
                     run(cx, &mut Args::parse(params.as_str(), method.params)?)
                 })?;
             }
             Run::Blocking(run) => {
-                module.register_async_method(method.name, move |params, cx, _| async move {
-                    method.permit(&cx)?;
-                    let mut args = Args::parse(params.as_str(), method.params)?;
-                    cx.clone().blocking(move || run(&cx, &mut args)).await
-                })?;
+                module.register_async_method(
+                    method.name,
+                    move |params, cx, extensions| async move {
+                        method.permit(&cx, &extensions)?;
+                        let mut args = Args::parse(params.as_str(), method.params)?;
+                        cx.clone().blocking(move || run(&cx, &mut args)).await
+                    },
+                )?;
             }
             Run::Async(run) => {
                 module.register_async_method(
                     method.name,
                     move |params, cx, extensions| async move {
-                        method.permit(&cx)?;
+                        method.permit(&cx, &extensions)?;
                         let mut args = Args::parse(params.as_str(), method.params)?;
                         args.submission = extensions.get().cloned();
                         run(cx, args).await

@@ -63,6 +63,31 @@ impl Home {
         self.path.join("links.json")
     }
 
+    /// Returns where the token lies that clients need to change the node's links: who can read it may.
+    pub fn control_token(&self) -> PathBuf {
+        self.path.join("control.token")
+    }
+
+    /// Reads the token, making one if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, is no token, or others may read it.
+    pub fn load_or_make_control_token(&self) -> anyhow::Result<String> {
+        let path = self.control_token();
+        if !path.exists() {
+            write_secret(&path, &rand::random())?;
+        }
+        self.read_control_token()
+    }
+
+    /// Reads the token of a node that was started.
+    ///
+    /// # Errors
+    /// If there is none, it is no token, or others may read it.
+    pub fn read_control_token(&self) -> anyhow::Result<String> {
+        Ok(alloy_primitives::hex::encode(read_secret(&self.control_token())?))
+    }
+
     /// Returns where the database lies.
     pub fn database(&self) -> PathBuf {
         self.database.clone().unwrap_or_else(|| self.path.join("node.sqlite"))

@@ -195,7 +195,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 network: Arc::new(super::network::Control::new(network.clone(), links)),
             };
             let (address, server) =
-                kette_rpc::serve(rpc_config(&settings, listen), sources).await?;
+                kette_rpc::serve(rpc_config(&settings, listen)?, sources).await?;
             tracing::info!(%address, "serving JSON-RPC over HTTP and WebSocket");
             // Set once, here.
             let _ = pages.set(Box::new(server.pages()));
@@ -294,13 +294,14 @@ fn network_config(
     }
 }
 
-fn rpc_config(settings: &Settings, listen: SocketAddr) -> kette_rpc::Config {
-    kette_rpc::Config {
+fn rpc_config(settings: &Settings, listen: SocketAddr) -> anyhow::Result<kette_rpc::Config> {
+    Ok(kette_rpc::Config {
+        control_token: Some(settings.home.load_or_make_control_token()?),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: env!("KETTE_COMMIT").to_owned(),
         peers_expected: !settings.peers.is_empty(),
         ..kette_rpc::Config::new(listen)
-    }
+    })
 }
 
 fn listen_address(

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{commands::exit::Exit, presets, run::home::Home, validator_key::ValidatorKey};
 use anyhow::{Context as _, bail};
-use kette_sim::scenario::{NetworkFile, Plan, Topology};
+use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, Profile, Topology, region};
 use nix::sys::signal::Signal;
 use std::{
     collections::BTreeSet,
@@ -34,6 +34,28 @@ pub struct Wish {
     pub timeout: Duration,
     /// It is for one run of `kette net run`.
     pub run: bool,
+    /// Links of this profile instead of the file's.
+    pub shape: Option<Profile>,
+    /// Puts the nodes into the project's ten regions, one after the other.
+    pub regions: bool,
+}
+
+impl Wish {
+    /// Changes a file as it was wished. A profile that needs regions gives them to nodes if the file has none.
+    fn apply(&self, file: &mut NetworkFile) {
+        if let Some(profile) = self.shape {
+            file.shape.profile = profile;
+        }
+        let has_regions = file.group.iter().any(|group| !group.regions.is_empty());
+        let needed = self.shape.is_some_and(region::is_regional) && !has_regions;
+        if self.regions || needed {
+            let mut next = (0..region::TEN).cycle().map(|place| region::NAMES[place].to_owned());
+            for group in &mut file.group {
+                let count = group.count.unwrap_or(group.names.len());
+                group.regions = next.by_ref().take(count).collect();
+            }
+        }
+    }
 }
 
 /// What `up` did.
@@ -63,7 +85,8 @@ const LOG_BYTES: usize = 64 * 1024;
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
-    let file = file::load(&wish.source)?;
+    let mut file = file::load(&wish.source)?;
+    wish.apply(&mut file);
     for left_out in file::for_processes(&file)? {
         eprintln!("{}: {left_out}", file.network.name);
     }
@@ -175,7 +198,14 @@ pub(super) fn prepare(
         }
         let secret = home.load_or_make_node_key()?;
         let peer_id = kette_network::peer_id(&secret).to_string();
-        nodes.push(ManifestNode { plan: planned, ports, peer_id, process: None });
+        let known = resumed
+            .as_ref()
+            .and_then(|old| old.nodes.iter().find(|node| node.plan.name == planned.name));
+        // Regions may come from an earlier command.
+        let region = known.filter(|_| planned.region.is_empty()).map(|node| &node.plan.region);
+        let region = region.unwrap_or(&planned.region).clone();
+        let plan = PlannedNode { region, ..planned };
+        nodes.push(ManifestNode { plan, ports, peer_id, process: None });
     }
     let manifest = Manifest {
         name: file.network.name.clone(),
@@ -186,7 +216,7 @@ pub(super) fn prepare(
         nodes,
     };
     directory.save(&manifest)?;
-    if resumed.is_none() {
+    if resumed.is_none() || wish.shape.is_some() {
         shape_links(directory, file, &manifest)?;
     }
     Ok(manifest)

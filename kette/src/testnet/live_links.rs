@@ -192,7 +192,13 @@ impl LiveLinks {
 
     /// Gives an order; `false` if the node is down.
     async fn order(&self, node: usize, method: &str, params: Vec<Value>) -> anyhow::Result<bool> {
-        let client = Client::with_timeout(&self.manifest.nodes[node].rpc_url(), ANSWER_WITHIN)?;
+        if !self.home(node).control_token().exists() {
+            // It was never started.
+            return Ok(false);
+        }
+        let token = self.home(node).read_control_token()?;
+        let url = self.manifest.nodes[node].rpc_url();
+        let client = Client::with_token(&url, ANSWER_WITHIN, &token)?;
         match client.ask::<Value>(method, params).await {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.downcast_ref(), Some(Exit::NotUp(_))) => Ok(false),

@@ -16,6 +16,7 @@ mod partition;
 mod recording;
 mod restart;
 mod rogue;
+mod shaped;
 mod sim_cli;
 mod store_contract;
 mod validators;

@@ -194,13 +194,13 @@ fn what_processes_cannot_do_is_refused_before_any_starts() {
                 [[group]]\nnames = [\"liar\"]\nbyzantine = \"sync-liar\"\n\
                 [[step]]\nat = \"1s\"\ncrash = { nodes = [\"a\"] }\n\
                 [[step]]\nat = \"2s\"\ndisk = { nodes = [\"a\"], fault = \"full\" }\n\
-                [[step]]\nat = \"height:3\"\ncut = { from = [\"a\"], to = [\"b\"], one_way = true }\n";
+                [[step]]\nat = \"height:3\"\nframes = { nodes = [\"a\"], corrupt = 0.1 }\n";
     let path = file(&net, &ports, 9_613, "10s", rest);
     let ran = net.run("run", &[text(&path)]);
     let words = [
         "[[group]] 2: `byzantine`",
         "[[step]] 2 (at 2s, disk)",
-        "[[step]] 3 (at height:3, cut): cuts the way from a to b and not the way back",
+        "[[step]] 3 (at height:3, frames): nobody stands between",
         "`kette sim run` can",
     ];
     ran.fails(2, &words);

@@ -71,10 +71,10 @@ async fn frames_of_a_lane_keep_their_order_however_long_each_takes() {
         let shape = LinkShape { delay: Some(Arc::new(delay)), ..LinkShape::default() };
         let (a, mut b) = pair(transport, shape, LinkShape::default()).await;
         a.say(b.id(), Message::Ping(0));
+        b.heard(a.id(), &Message::Ping(0)).await;
         for n in 0..100 {
             a.say(b.id(), vote(n));
         }
-        b.heard(a.id(), &Message::Ping(0)).await;
         for n in 0..100 {
             assert_eq!(b.message().await.1, vote(n));
         }

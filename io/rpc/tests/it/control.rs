@@ -1,7 +1,7 @@
 //! `kette_` and the methods of development chains.
 
 use crate::{
-    client::{call, failure},
+    client::{call, failure, request},
     node::{ETHER, Fixture, LOGGER, REVERTER, signed, who},
 };
 use alloy_primitives::{Address, B256, U256};
@@ -27,6 +27,60 @@ async fn links_are_cut_only_where_no_stranger_takes_part() {
     let (code, message) = failure(public.at, "evm_mine", json!([])).await;
     assert_eq!(code, -32004);
     assert!(message.contains("development"), "{message}");
+}
+
+#[tokio::test]
+async fn links_are_shaped_by_numbers_within_bounds() {
+    let fixture = Fixture::new().await;
+    let at = fixture.at;
+    let link = json!({ "peer": PeerId(PEER), "latencyMs": 80, "loss": 0.01, "bandwidth": 1_000 });
+    let set = call(at, "kette_setLinks", json!([{ "uplink": 5_000, "list": [link] }])).await;
+    assert_eq!((&set["uplink"], &set["list"][0]["latencyMs"]), (&json!(5_000), &json!(80.0)));
+    let shown = call(at, "kette_links", json!([])).await;
+    assert_eq!((&shown["list"], &shown["sessions"]), (&set["list"], &json!([])));
+    for bad in [
+        json!({ "list": [{ "peer": PeerId(PEER), "loss": 2 }] }),
+        json!({ "list": [{ "peer": PeerId(PEER), "latencyMs": -1 }] }),
+        json!({ "list": [{ "peer": "nobody" }] }),
+        json!({ "list": [{ "peer": PeerId(PEER), "speed": 1 }] }),
+        json!({ "uplink": 0, "list": [] }),
+    ] {
+        let (code, message) = failure(at, "kette_setLinks", json!([bad])).await;
+        assert_eq!(code, -32602, "{message}");
+    }
+    assert_eq!(failure(at, "kette_setCut", json!([[PEER], 0])).await.0, -32602);
+    assert_eq!(call(at, "kette_links", json!([])).await["list"], set["list"]);
+    let public =
+        Fixture::with(&json!({ "development": false, "network": "public" }), |_, _| {}).await;
+    let (code, message) = failure(public.at, "kette_setLinks", json!([{ "list": [] }])).await;
+    assert_eq!(code, -32004);
+    assert!(message.contains("network: local"), "{message}");
+}
+
+#[tokio::test]
+async fn links_change_only_for_who_has_the_token() {
+    let token = |config: &mut kette_rpc::Config| config.control_token = Some("secret".to_owned());
+    let fixture = Fixture::with(&json!({}), |config, _| token(config)).await;
+    let at = fixture.at;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "kette_setCut", "params": [[PEER]] });
+    for (header, may) in [
+        ("", false),
+        ("Authorization: Bearer wrong!\r\n", false),
+        ("Authorization: Bearer secre\r\n", false),
+        ("Authorization: Bearer secrets\r\n", false),
+        ("Authorization: secret\r\n", false),
+        ("Authorization: Bearer secret\r\n", true),
+    ] {
+        let headers = format!("Content-Type: application/json\r\n{header}");
+        let answer = request(at, "POST", "/", &headers, &body.to_string()).await.json();
+        assert_eq!(answer["result"].is_array(), may, "{header}: {answer}");
+        if !may {
+            assert!(answer["error"]["message"].as_str().unwrap().contains("control.token"));
+        }
+    }
+    // Others need none.
+    assert_eq!(call(at, "kette_links", json!([])).await["cut"], json!([PeerId(PEER)]));
+    assert_eq!(call(at, "kette_stopMining", json!([])).await, true);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use clap::{Args, Subcommand};
-use kette_sim::scenario::units::parse_duration;
+use kette_sim::scenario::{Profile, units::parse_duration};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -79,6 +79,12 @@ pub struct UpArgs {
     /// Time between starts, e.g. 1s.
     #[arg(long, value_parser = parse_duration)]
     stagger: Option<Duration>,
+    /// Links between nodes: loopback, lan, aws-2025 or simblock-2019, instead of the file's profile.
+    #[arg(long, value_name = "PROFILE", value_parser = parse_profile)]
+    shape: Option<Profile>,
+    /// Put the nodes into the ten regions of the profiles, one after the other.
+    #[arg(long)]
+    regions: bool,
     /// Start from genesis with empty logs instead of going on.
     #[arg(long)]
     fresh: bool,
@@ -126,6 +132,8 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         fresh: args.fresh,
         timeout: args.timeout,
         run: false,
+        shape: args.shape,
+        regions: args.regions,
     };
     let up = super::block_on(launch::up(&directory, &wish))?;
     if json {
@@ -151,6 +159,12 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn parse_profile(text: &str) -> Result<Profile, String> {
+    serde_json::from_value(json!(text)).map_err(|_| {
+        format!("`{text}` is no profile; there are loopback, lan, aws-2025, simblock-2019")
+    })
 }
 
 fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {

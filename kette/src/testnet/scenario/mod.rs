@@ -172,6 +172,8 @@ fn fresh(directory: &Directory, script: &Script, wish: &Wish) -> anyhow::Result<
         fresh: true,
         timeout: wish.timeout,
         run: true,
+        shape: None,
+        regions: false,
     };
     launch::prepare(directory, &script.file, &wish)
 }

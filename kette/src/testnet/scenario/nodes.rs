@@ -43,6 +43,8 @@ pub struct Nodes {
 struct Node {
     name: String,
     client: Client,
+    /// The same with its token, for orders about links.
+    operator: Client,
     child: Option<Child>,
     /// It is to run.
     wanted: bool,
@@ -108,9 +110,11 @@ impl Nodes {
         manifest: Manifest,
     ) -> anyhow::Result<Self> {
         let node = |node: &crate::testnet::directory::ManifestNode| {
+            let token = Home::new(directory.node(&node.plan.name)).load_or_make_control_token()?;
             anyhow::Ok(Node {
                 name: node.plan.name.clone(),
                 client: Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN)?,
+                operator: Client::with_token(&node.rpc_url(), ANSWER_WITHIN, &token)?,
                 child: None,
                 wanted: false,
                 mining: node.plan.miner,
@@ -367,7 +371,7 @@ impl Nodes {
                     links: self.links_of(index),
                     mining: node.mining,
                 };
-                (wanted != node.does).then(|| (index, wanted, node.client.clone()))
+                (wanted != node.does).then(|| (index, wanted, node.operator.clone()))
             })
             .collect();
         let tell = |(index, wanted, client): (usize, Does, Client)| {
@@ -404,7 +408,7 @@ impl Nodes {
         }
         let others = self.manifest.nodes.iter().enumerate().filter(|(other, _)| *other != index);
         let all: Vec<&str> = others.map(|(_, node)| node.peer_id.as_str()).collect();
-        if set_cut(&self.list[index].client, json!(all)).await {
+        if set_cut(&self.list[index].operator, json!(all)).await {
             // What was cut before is cut again, and nothing else, by the next `reconcile`.
             self.list[index].does.cut = (0..self.count()).filter(|it| *it != index).collect();
         }

@@ -188,10 +188,6 @@ mod tests {
             ("slow = { nodes = [\"n-1\"], factor = 2.0 }", "processors"),
             ("clock = { nodes = [\"n-1\"], jump_ms = 7 }", "clock"),
             ("disk = { nodes = [\"n-1\"], fault = \"full\" }", "disk"),
-            (
-                "link = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 1.1 } }",
-                "between 0 and 1",
-            ),
             ("frames = { nodes = [\"n-1\"], corrupt = 0.1 }", "between two processes"),
         ] {
             let error = step(action).unwrap_err();
@@ -214,10 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn cuts_nothing_on_a_public_chain() {
-        let steps = "[[step]]\nat = \"1s\"\npartition = { kind = \"halves\" }\n";
-        let error = verdict(steps, "", "[genesis.config.kette]\nnetwork = \"public\"").unwrap_err();
-        assert!(error.contains("network: local"), "{error}");
+    fn cuts_and_shapes_nothing_on_a_public_chain() {
+        let public = "[genesis.config.kette]\nnetwork = \"public\"";
+        for steps in [
+            "[[step]]\nat = \"1s\"\npartition = { kind = \"halves\" }\n",
+            "[[step]]\nat = \"1s\"\nlink = { set = { from = [\"n-0\"], to = [\"n-1\"], loss = 0.1 } }\n",
+            "[[link]]\nfrom = [\"n-0\"]\nto = [\"n-1\"]\nloss = 0.1\n",
+            "[shape]\nlatency = \"9ms\"\n",
+        ] {
+            let error = verdict(steps, "", public).unwrap_err();
+            assert!(error.contains("network: local"), "{error}");
+        }
     }
 
     #[test]
@@ -229,8 +232,9 @@ mod tests {
             check(&file, &plan, &spec, file.network.seed).is_ok()
         };
         let able: Vec<&str> = presets::scenarios().filter(|name| able(name)).collect();
-        let proofs = ["fork1", "fork2", "fork3", "churn", "geo"];
-        let votes = ["bft3", "bft3-k", "bft4-p", "bft5", "bft-weights"];
-        assert_eq!(able, [votes, proofs].concat());
+        let proofs = ["fork1", "fork2", "fork3", "churn", "geo", "partition"];
+        let votes = ["bft3", "bft3-k", "bft4-p", "bft5"];
+        let drawn = ["bft-late-proposals", "bft-partitions", "bft-weights"];
+        assert_eq!(able, [&votes[..], &drawn[..], &proofs[..]].concat());
     }
 }

@@ -17,9 +17,21 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 impl Rpc {
     /// Asks; an error is text: what the node answered, or why there was no answer.
     pub(crate) fn call(self, method: &str, params: Value) -> Result<Value, String> {
+        self.call_with("", method, params)
+    }
+
+    /// Orders what needs the node's token.
+    #[track_caller]
+    pub(crate) fn order(self, token: &str, method: &str, params: Value) -> Value {
+        let header = format!("Authorization: Bearer {token}\r\n");
+        let answer = self.call_with(&header, method, params);
+        answer.unwrap_or_else(|error| panic!("port {}: {error}", self.0))
+    }
+
+    fn call_with(self, header: &str, method: &str, params: Value) -> Result<Value, String> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let request = format!(
-            "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+            "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{header}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.to_string().len()
         );
