@@ -8,6 +8,7 @@ pub mod handle;
 pub mod server;
 
 mod args;
+mod arrivals;
 mod chain;
 mod context;
 mod convert;

@@ -1,6 +1,7 @@
-//! Subscriptions over WebSocket: new heads, logs, pending transactions, sync status, final blocks.
+//! Subscriptions over WebSocket: new heads, logs, pending transactions, sync status, final blocks, arrivals.
 
 use crate::{
+    arrivals::{self, Arrivals},
     context::Context,
     convert,
     failure::Failure,
@@ -76,13 +77,13 @@ async fn forward(
     sink: SubscriptionSink,
 ) -> Result<(), String> {
     loop {
-        let event = tokio::select! {
+        let notices = tokio::select! {
             () = sink.closed() => return Ok(()),
-            event = events.recv() => event,
+            notices = topic.next(&mut events) => notices,
         };
-        match event {
-            Ok(event) => {
-                for notice in topic.notices(&event).map_err(|failure| failure.to_string())? {
+        match notices {
+            Ok(notices) => {
+                for notice in notices.map_err(|failure| failure.to_string())? {
                     if sink.send(notice).await.is_err() {
                         return Ok(());
                     }
@@ -106,6 +107,8 @@ enum Topic {
     Syncing,
     /// With what recent heads created: a block is head before it is said to be final.
     Final(VecDeque<(B256, U256)>),
+    /// What reached this node, and when.
+    Arrivals,
 }
 
 /// Heads whose reward is remembered for [`Topic::Final`].
@@ -127,6 +130,9 @@ impl Topic {
         if text == FINAL {
             return Ok(Self::Final(VecDeque::new()));
         }
+        if text == arrivals::NAME {
+            return Ok(Self::Arrivals);
+        }
         let kind: SubscriptionKind = text.parse().map_err(|_| unknown(text))?;
         let argument = Params::from_json_value(argument).map_err(invalid)?;
         Ok(match (kind, argument) {
@@ -146,6 +152,18 @@ impl Topic {
             (SubscriptionKind::TransactionReceipts, _) => return Err(unknown(text)),
             _ => return Err(Failure::InvalidParams(format!("invalid argument 1 for \"{text}\""))),
         })
+    }
+
+    /// Waits for what comes next, and returns what the client is told of it.
+    async fn next(
+        &mut self,
+        events: &mut broadcast::Receiver<Arc<Event>>,
+    ) -> Result<Result<Vec<Box<RawValue>>, Failure>, RecvError> {
+        if let Self::Arrivals = self {
+            return Ok(Arrivals::next(events).await?.notice().map(|notice| vec![notice]));
+        }
+        let event = events.recv().await?;
+        Ok(self.notices(&event))
     }
 
     /// What the client is told at once.
@@ -222,7 +240,7 @@ const FINAL: &str = "blockFinalized";
 fn unknown(kind: &str) -> Failure {
     let shown: String = kind.chars().take(100).collect();
     Failure::InvalidParams(format!(
-        "no \"{shown}\" subscription in eth namespace; there are newHeads, logs, newPendingTransactions, syncing, blockFinalized"
+        "no \"{shown}\" subscription in eth namespace; there are newHeads, logs, newPendingTransactions, syncing, blockFinalized, arrivals"
     ))
 }
 

@@ -61,7 +61,7 @@ pub(super) const METHODS: &[Method] = &[
     ),
     Method {
         name: "kette_subscribe",
-        summary: "As eth_subscribe; `blockFinalized` tells of each block once, when it becomes final.",
+        summary: "As eth_subscribe; `blockFinalized` tells of each block once, when it becomes final, `arrivals` when transactions and blocks reached this node.",
         params: &[required("kind", "String"), optional("argument", "Any")],
         result: "Quantity",
         access: Access::Open,

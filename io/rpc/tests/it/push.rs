@@ -125,6 +125,40 @@ async fn subscribers_are_told_of_each_final_block_once() {
     }
 }
 
+/// Requirement X25: when something arrived says the receiver, by its own clock.
+#[tokio::test]
+async fn arrivals_have_the_times_of_the_node() {
+    let clock = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        u64::try_from(since.unwrap().as_micros()).unwrap()
+    };
+    let fixture = Fixture::new().await;
+    let client = connect(&fixture).await;
+    let before = clock();
+    let mut arrivals = subscribe(&client, "arrivals", None).await;
+    let hash = fixture.send(0, 0, LOGGER, 0).await;
+    let told = next(&mut arrivals).await;
+    assert_eq!(told["pending"][0][0], json!(hash));
+    let at = told["pending"][0][1].as_u64().unwrap();
+    assert!(before <= at && at <= clock(), "{before} {at}");
+    fixture.mine(2);
+    let mut heads = Vec::new();
+    while heads.len() < 2 {
+        let told = next(&mut arrivals).await;
+        assert_eq!(told["pending"], json!([]), "each transaction once");
+        heads.extend(told["heads"].as_array().unwrap().clone());
+    }
+    for (head, number) in heads.iter().zip(1usize..) {
+        assert_eq!((&head[0], &head[1]), (&json!(fixture.block(number).hash()), &json!(number)));
+        assert!(head[2].as_u64().unwrap() >= at);
+    }
+    let block = fixture.block(1);
+    let fact = kette_node::Event::Finalized { number: 1, hash: block.hash() };
+    fixture.sources.node.events.send(std::sync::Arc::new(fact)).unwrap();
+    let told = next(&mut arrivals).await;
+    assert_eq!((&told["final"][0][0], &told["final"][0][1]), (&json!(block.hash()), &json!(1)));
+}
+
 #[tokio::test]
 async fn subscriptions_are_checked() {
     let fixture = Fixture::new().await;
