@@ -3,7 +3,11 @@
 use crate::commands::exit::Exit;
 use http::header::AUTHORIZATION;
 use jsonrpsee::{
-    core::{ClientError, client::ClientT as _, params::ArrayParams},
+    core::{
+        ClientError,
+        client::ClientT as _,
+        params::{ArrayParams, BatchRequestBuilder},
+    },
     http_client::{HeaderMap, HeaderValue, HttpClient, HttpClientBuilder},
 };
 use serde::de::DeserializeOwned;
@@ -71,6 +75,36 @@ impl Client {
             list.insert(param)?;
         }
         self.http.request(method, list).await.map_err(|error| self.explain(method, error))
+    }
+
+    /// Asks one method many times in one batch; returns what the node said of each, in order.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], if there is no answer to the batch.
+    pub async fn ask_many<T, P>(
+        &self,
+        method: &str,
+        calls: &[Vec<P>],
+    ) -> anyhow::Result<Vec<Result<T, String>>>
+    where
+        T: DeserializeOwned + std::fmt::Debug + 'static,
+        P: serde::Serialize,
+    {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut batch = BatchRequestBuilder::new();
+        for call in calls {
+            let mut list = ArrayParams::new();
+            for param in call {
+                list.insert(param)?;
+            }
+            batch.insert(method, list)?;
+        }
+        let answers =
+            self.http.batch_request(batch).await.map_err(|error| self.explain(method, error))?;
+        let answers = answers.into_iter();
+        Ok(answers.map(|answer| answer.map_err(|error| error.message().to_owned())).collect())
     }
 
     fn explain(&self, method: &str, error: ClientError) -> anyhow::Error {

@@ -28,7 +28,7 @@ const NETWORKS: [(&str, &str); 5] = [
     ("volkskette", include_str!("../presets/volkskette.toml")),
 ];
 
-const SCENARIOS: [(&str, &str); 37] = [
+const SCENARIOS: [(&str, &str); 38] = [
     ("bft3", include_str!("../presets/scenarios/bft3.toml")),
     ("bft3-k", include_str!("../presets/scenarios/bft3-k.toml")),
     ("bft4-p", include_str!("../presets/scenarios/bft4-p.toml")),
@@ -53,6 +53,7 @@ const SCENARIOS: [(&str, &str); 37] = [
     ("bft-bad-blocks", include_str!("../presets/scenarios/bft-bad-blocks.toml")),
     ("bft-floods", include_str!("../presets/scenarios/bft-floods.toml")),
     ("bft-weights", include_str!("../presets/scenarios/bft-weights.toml")),
+    ("bft-regions", include_str!("../presets/scenarios/bft-regions.toml")),
     ("bft-versions", include_str!("../presets/scenarios/bft-versions.toml")),
     ("bft-withholder", include_str!("../presets/scenarios/bft-withholder.toml")),
     ("bft-silence", include_str!("../presets/scenarios/bft-silence.toml")),

@@ -5,6 +5,7 @@ pub mod file;
 pub mod launch;
 pub mod links;
 pub mod live_links;
+pub mod load;
 pub mod plan;
 pub mod process;
 pub mod scenario;

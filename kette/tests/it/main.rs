@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod import;
 mod join;
+mod net_load;
 mod net_run;
 mod network;
 mod network_contract;

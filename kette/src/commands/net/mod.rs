@@ -2,6 +2,7 @@
 
 mod link;
 mod partition;
+mod load;
 mod run;
 
 use super::{exit::Exit, output};
@@ -33,6 +34,8 @@ pub enum Net {
     Partition(partition::PartitionArgs),
     /// End all cuts and partitions
     Heal(partition::HealArgs),
+    /// Put transactions on a network and report what became of them
+    Load(load::LoadArgs),
     /// List the nodes and their processes
     Ps(Where),
     /// Ask all nodes and show how the network is
@@ -104,6 +107,7 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Link(verb) => link::run(verb, json),
         Net::Partition(args) => partition::run(&args, json),
         Net::Heal(args) => partition::heal(&args, json),
+        Net::Load(args) => load::run(args, json),
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),
