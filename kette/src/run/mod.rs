@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod record;
 mod sign_state;
+mod signatures;
 mod throttle;
 mod workers;
 
