@@ -193,6 +193,7 @@ impl Topic {
                     weight,
                     total,
                     after_ms,
+                    live,
                 }),
             ) => {
                 let reward = issued.iter().find(|(hash, _)| hash == block);
@@ -205,6 +206,7 @@ impl Topic {
                     "weight": weight.to_string(),
                     "totalWeight": total.to_string(),
                     "finalityMs": after_ms,
+                    "live": live,
                 }))?])
             }
             (Self::Heads, Event::Head { added, .. }) => added

@@ -91,7 +91,7 @@ impl Votes {
         }
     }
 
-    /// Counts what happened. While the node catches up, times of blocks say nothing about finality.
+    /// Counts what happened. Times of blocks that the node only caught up with say nothing about finality.
     pub(crate) fn observe(&self, event: &Event, syncing: bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -128,15 +128,16 @@ impl Votes {
             Event::Timeout { wait, .. } => {
                 self.timeouts.get_or_create(&Step { step: wait }).inc();
             }
-            Event::Final { height, after_ms, .. } => {
+            Event::Final { height, after_ms, live, .. } => {
+                let live = *live && !syncing;
                 if seen.signed > 0 && seen.signed < *height {
                     self.missed.inc();
                 }
                 let last = seen.last.replace(Instant::now());
-                if let Some(last) = last.filter(|_| !syncing) {
+                if let Some(last) = last.filter(|_| live) {
                     self.interval.observe(last.elapsed().as_secs_f64());
                 }
-                if !syncing {
+                if live {
                     self.finality.observe(seconds(*after_ms));
                     seen.recent.push_back(*after_ms);
                     while seen.recent.len() > RECENT_MAX {
@@ -266,7 +267,7 @@ mod tests {
             ours,
         };
         let (height, round) = (7, 0);
-        let fin = |height, after_ms| Event::Final {
+        let fin = |height, after_ms, live| Event::Final {
             height,
             round,
             block,
@@ -274,6 +275,7 @@ mod tests {
             weight: 200,
             total: 200,
             after_ms,
+            live,
         };
         for event in [
             Event::Round { height, round, leader: Address::ZERO, ours: false },
@@ -290,14 +292,16 @@ mod tests {
                 after_ms: 30,
             },
             vote(VoteKind::Precommit, true, 100, 7),
-            fin(7, 40),
-            fin(8, 60),
+            fin(7, 40, true),
+            fin(8, 60, true),
             Event::Evidence { height, culprit: Address::ZERO, what: "prepare" },
         ] {
             votes.observe(&event, false);
         }
-        votes.observe(&fin(9, 1_000_000), true);
+        votes.observe(&fin(9, 1_000_000, true), true);
         assert_eq!(votes.finality_ms(), [40, 60], "nothing is learnt while catching up");
+        votes.observe(&fin(10, 10_000, false), false);
+        assert_eq!(votes.finality_ms(), [40, 60], "others decided that one without this node");
 
         let status = BftStatus { height: 8, absent: vec![key], ..BftStatus::default() };
         let mut registry = Registry::default();

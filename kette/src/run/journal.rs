@@ -151,11 +151,11 @@ impl Journal {
             bft::Event::Timeout { height, round, wait } => {
                 tracing::debug!(height, round, wait, "waited long enough for {wait}");
             }
-            bft::Event::Final { height, round, block, signers, weight, total, after_ms } => {
+            bft::Event::Final { height, round, block, signers, weight, total, after_ms, live } => {
                 let issued = self.issued.iter().find(|(hash, _)| hash == block);
                 let issued = issued.map_or(U256::ZERO, |(_, issued)| *issued);
                 tracing::info!(height, round, hash = %block, reward = %issued, signers, weight = %weight,
-                    total = %total, after_ms, "\u{26d3}\u{fe0f} Block finalized at height {height}");
+                    total = %total, after_ms, live, "\u{26d3}\u{fe0f} Block finalized at height {height}");
                 if slow {
                     let (subsidy, shown) = self.reward(issued);
                     tracing::info!(height, reward = %issued,
@@ -293,6 +293,7 @@ mod tests {
                 weight: 200,
                 total: 300,
                 after_ms: 9,
+                live: true,
             },
         ]
     }

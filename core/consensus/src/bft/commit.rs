@@ -15,6 +15,18 @@ use kette_types::{
 };
 use std::time::Duration;
 
+/// What says that a block is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Votes that this node counted.
+    Votes,
+    /// A certificate that others made.
+    Others,
+}
+
+/// Who comes to a height so long after its block was made comes late: clocks and short slots need some room.
+const LIVE_LAG: Duration = Duration::from_secs(1);
+
 impl Bft {
     /// Begins with the newest final block.
     pub(super) fn start(&mut self, now: Time, tree: &BlockTree, out: &mut Vec<Output>) {
@@ -176,7 +188,7 @@ impl Bft {
     ) {
         let Some(voting) = &self.voting else { return };
         let certificate = voting.quorum(VoteKind::Precommit, round, block);
-        self.commit(now, certificate, tree, out);
+        self.commit(now, certificate, Source::Votes, tree, out);
     }
 
     /// A child's seal certifies a block at this height.
@@ -193,7 +205,7 @@ impl Bft {
         });
         if on_ours && let Ok(seal) = read_seal(child) {
             // Checked with the child's header.
-            self.commit(now, seal.last_commit, tree, out);
+            self.commit(now, seal.last_commit, Source::Others, tree, out);
         }
     }
 
@@ -202,11 +214,13 @@ impl Bft {
         &mut self,
         now: Time,
         certificate: Certificate,
+        source: Source,
         tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
         let Some(voting) = &self.voting else { return };
         let Some(head) = tree.get(certificate.block).cloned() else { return };
+        let began = voting.began;
         let set = voting.set().clone();
         let weight = certificate
             .signers
@@ -238,6 +252,7 @@ impl Bft {
             weight,
             total: set.total(),
             after_ms: self.counters.last_ms,
+            live: source == Source::Votes && began <= Time::from_millis(seal_ms) + LIVE_LAG,
         }));
         if let Ok(seal) = read_seal(&head) {
             for evidence in &seal.evidence {

@@ -106,6 +106,9 @@ pub enum Event {
         total: u128,
         /// Milliseconds from the block's time to here.
         after_ms: u64,
+        /// This node was there: it was at this height when the block was made, give or take a second, and counted the
+        /// votes itself. Otherwise it only learnt later what others had decided, and `after_ms` says how late.
+        live: bool,
     },
     /// A validator signed two things of which it may sign one.
     Evidence {

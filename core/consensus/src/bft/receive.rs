@@ -2,6 +2,7 @@
 
 use super::{
     Bft, Event, Message,
+    commit::Source,
     machine::{Added, Proposed, Step},
     voting::FETCH_AFTER,
 };
@@ -214,7 +215,7 @@ impl Bft {
         out.push(Output::Gossip(bytes.clone()));
         if let Some(header) = tree.get(block) {
             if header.parent_hash == voting.parent.hash() {
-                self.commit(now, certificate, tree, out);
+                self.commit(now, certificate, Source::Others, tree, out);
             } else {
                 forked(height, block, out);
             }
@@ -294,7 +295,7 @@ impl Bft {
         }
         if voting.commit.as_ref().is_some_and(|commit| commit.block == hash) {
             let certificate = voting.commit.take().expect("it was just seen");
-            return self.commit(now, certificate, tree, out);
+            return self.commit(now, certificate, Source::Others, tree, out);
         }
         if round == 0 && voting.machine.step() == Step::Propose && voting.machine.round() == 0 {
             self.waits.saw_proposal(now.since(voting.round_began));

@@ -115,11 +115,13 @@ async fn subscribers_are_told_of_each_final_block_once() {
             weight: 300,
             total: 400,
             after_ms: 9,
+            live: true,
         };
         let event = std::sync::Arc::new(kette_node::Event::Engine(fact));
         fixture.sources.node.events.send(event).unwrap();
         for told in [next(&mut under_kette).await, next(&mut under_eth).await] {
             assert_eq!((&told["height"], &told["hash"]), (&json!(number), &json!(block.hash())));
+            assert_eq!((&told["finalityMs"], &told["live"]), (&json!(9), &json!(true)));
             assert_eq!((&told["reward"], &told["signers"]), (&json!(block.issued), &json!(3)));
         }
     }
