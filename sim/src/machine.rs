@@ -4,7 +4,7 @@ use kette_node::{Input, Node, Output};
 use kette_types::{Bytes, Lane, PeerId, Time};
 
 /// A node or an actor around one. The contract of [`Node::handle`] and [`Node::deadline`] holds.
-pub trait Machine {
+pub trait Machine: Send {
     /// Takes one input; returns what must happen, in the order it must happen.
     fn handle(&mut self, now: Time, input: Input) -> Vec<Output>;
     /// Returns when [`Input::Tick`] is due.

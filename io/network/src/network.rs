@@ -12,7 +12,7 @@ use crate::{
     stats::{Counters, NetworkStats, Traffic},
 };
 use bytes::Bytes;
-use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
+use kette_types::{DisconnectReason, Lane, Message, PeerAddress, PeerId};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -79,6 +79,18 @@ impl Network {
             self.push(&session, message, frame.clone())
         };
         peers.iter().filter_map(|peer| send(peer).err().map(|error| (*peer, error))).collect()
+    }
+
+    /// Queues a frame that need not be a message, whatever its first byte says: for liars of the tests.
+    ///
+    /// # Errors
+    /// If there is no session, the lane is full, or the frame is too large for it.
+    pub fn send_bytes(&self, peer: PeerId, lane: Lane, bytes: Bytes) -> Result<(), SendError> {
+        if bytes.is_empty() || bytes.len() > lane.frame_bytes_max() {
+            return Err(SendError::TooLarge { lane, bytes: bytes.len() });
+        }
+        let session = self.session(&peer)?;
+        self.push_on(&session, lane, Frame { bytes, name: "raw", droppable: false })
     }
 
     /// Dials; ends in exactly one `Connected` or `DialFailed`.
@@ -148,7 +160,10 @@ impl Network {
     }
 
     fn push(&self, session: &Session, message: &Message, frame: Frame) -> Result<(), SendError> {
-        let lane = message.lane();
+        self.push_on(session, message.lane(), frame)
+    }
+
+    fn push_on(&self, session: &Session, lane: Lane, frame: Frame) -> Result<(), SendError> {
         if !session.begins(lane) {
             // Meant for a former session with this peer: the host does not know of this one yet.
             return Err(SendError::NotConnected);

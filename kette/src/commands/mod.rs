@@ -10,6 +10,7 @@ pub mod keys;
 pub mod miner;
 pub mod net;
 pub mod node;
+pub mod node_tests;
 mod node_validator;
 pub mod output;
 pub mod peers;

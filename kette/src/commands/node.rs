@@ -86,6 +86,8 @@ pub struct NodeArgs {
     record: Option<PathBuf>,
     #[command(flatten)]
     validator: super::node_validator::ValidatorArgs,
+    #[command(flatten)]
+    tests: super::node_tests::TestArgs,
     /// How log lines look [default: text].
     #[arg(long, env = "KETTE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -187,6 +189,8 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
     let genesis = args.genesis.or(file.genesis).or_else(|| args.validator.chain(&home));
     let spec = load_spec(&home, genesis.as_deref(), args.dev)?;
     let validator = args.validator.load(&home, &spec)?;
+    let byzantine = args.tests.role(&spec)?;
+    let clock_offset_ms = args.tests.clock_offset_ms(&spec)?;
     if args.dev && !spec.kette.as_ref().is_some_and(|kette| kette.development) {
         bail!(
             "--dev needs a development chain, and this genesis is none (chain id {}): \
@@ -247,6 +251,8 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
         archive: args.archive || file.archive,
         record: args.record,
         validator,
+        byzantine,
+        clock_offset_ms,
         home,
     })
 }

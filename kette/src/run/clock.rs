@@ -8,20 +8,22 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub(super) struct Clock {
     start: Time,
     started: Instant,
+    /// How far it is ahead of the wall clock, milliseconds: a wrong clock, for tests.
+    ahead_ms: i64,
 }
 
 /// Wall and own time may differ this much before the wall clock is taken anew, milliseconds.
 const STEP_MS: u64 = 2_000;
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self { start: wall(), started: Instant::now() }
+    pub(super) fn new(ahead_ms: i64) -> Self {
+        Self { start: wall(ahead_ms), started: Instant::now(), ahead_ms }
     }
 
     /// Returns the time. Follows the wall clock forward when that was stepped or the machine slept.
     pub(super) fn now(&mut self) -> Time {
         let own = self.start + self.started.elapsed();
-        let wall = wall();
+        let wall = wall(self.ahead_ms);
         if wall.as_millis() > own.as_millis() + STEP_MS {
             (self.start, self.started) = (wall, Instant::now());
             return wall;
@@ -30,7 +32,8 @@ impl Clock {
     }
 }
 
-fn wall() -> Time {
+fn wall(ahead_ms: i64) -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Time::from_millis(now.saturating_add_signed(ahead_ms))
 }

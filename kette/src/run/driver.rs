@@ -14,8 +14,9 @@ use super::{
 use anyhow::Context as _;
 use kette_chain::Record;
 use kette_consensus::{JobId, JobResult};
-use kette_node::{CommandError, Event, Input, Node, Output, Reply, Ticket, View};
+use kette_node::{CommandError, Event, Input, Output, Reply, Ticket, View};
 use kette_rpc::handle::{Ask, Question};
+use kette_sim::{Machine, machine::RawFrame};
 use kette_store::{Reader, Store};
 use kette_types::Time;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -28,7 +29,10 @@ const VIEW_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything the loop performs with.
 pub(super) struct Driver {
-    pub(super) node: Node,
+    /// A node, or in tests one that lies.
+    pub(super) node: Box<dyn Machine>,
+    /// What a liar says besides messages, after the outputs of the turn.
+    pub(super) raw: Vec<RawFrame>,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) reader: Reader,
@@ -88,10 +92,12 @@ impl Driver {
     }
 
     fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
-        match &self.recording {
+        let outputs = match &self.recording {
             None => self.node.handle(now, input),
-            Some(recording) => recording.handle(&mut self.node, now, input),
-        }
+            Some(recording) => recording.handle(&mut *self.node, now, input),
+        };
+        self.raw.extend(self.node.raw());
+        outputs
     }
 
     /// Takes what else is waiting, so that one write serves many inputs.
@@ -143,9 +149,12 @@ impl Driver {
             self.sign(&records)?;
         }
         let now = self.clock.now();
-        self.view.send_replace(Arc::new(self.node.view(now)));
+        self.view.send_replace(Arc::new(self.node.node().view(now)));
         for output in rest {
             self.perform_one(output);
+        }
+        for RawFrame { to, lane, bytes } in std::mem::take(&mut self.raw) {
+            self.network.send_bytes(to, lane, bytes);
         }
         Ok(())
     }
@@ -198,7 +207,7 @@ impl Driver {
     async fn shut_down(mut self) -> anyhow::Result<()> {
         let outputs = match &self.recording {
             None => self.node.stop(),
-            Some(recording) => recording.stop(&mut self.node),
+            Some(recording) => recording.stop(&mut *self.node),
         };
         self.perform(outputs)?;
         self.network.shut_down().await;
@@ -239,8 +248,8 @@ pub(super) struct CrashPoint {
 }
 
 impl CrashPoint {
-    /// Reads `KETTE_CRASH_AT=N:before|signed|after`: before the N-th write, between what it signs and the rest of it,
-    /// or after it.
+    /// Reads `KETTE_CRASH_AT=N:before|after|signed`: before the N-th write; after it and before the file that says what
+    /// was signed; or after that file, in the first write from the N-th on that signs. Nothing has left the node then.
     pub(super) fn from_env() -> Self {
         #[cfg(debug_assertions)]
         {
@@ -264,7 +273,9 @@ impl CrashPoint {
 
     fn signed(&self) {
         #[cfg(debug_assertions)]
-        self.here("signed");
+        if self.at.as_ref().is_some_and(|(number, at)| *number <= self.writes && at == "signed") {
+            std::process::abort();
+        }
     }
 
     fn after(&self) {

@@ -53,6 +53,11 @@ impl Home {
         self.path.join("sign_state.json")
     }
 
+    /// Returns where it says what a liar knows of its network; see [`super::byzantine`].
+    pub fn byzantine(&self) -> PathBuf {
+        self.path.join("byzantine.json")
+    }
+
     /// Returns where the settings file lies.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")

@@ -2,6 +2,7 @@
 //!
 //! The only place where inputs meet in one loop ([`driver`]); nothing here decides.
 
+pub mod byzantine;
 mod clock;
 mod driver;
 pub mod home;

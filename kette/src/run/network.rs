@@ -5,7 +5,7 @@ use kette_network::{CutSet, Network, NetworkEvent, SendError};
 use kette_node::Input;
 use kette_rpc::{KindTraffic, Links, NetworkControl, Traffic};
 use kette_store::Reader;
-use kette_types::{DisconnectReason, Message, PeerAddress, PeerId};
+use kette_types::{Bytes, DisconnectReason, Lane, Message, PeerAddress, PeerId};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -47,6 +47,13 @@ impl NetworkLink {
                 tracing::warn!(%peer, lane = lane.name(), "peer reads too slowly");
                 self.network.disconnect(peer, DisconnectReason::TooSlow);
             }
+        }
+    }
+
+    /// Sends a frame that need not be a message.
+    pub(super) fn send_bytes(&self, peer: PeerId, lane: Lane, bytes: Bytes) {
+        if let Err(error) = self.network.send_bytes(peer, lane, bytes.0) {
+            tracing::debug!(%peer, %error, "a frame of a liar was not sent");
         }
     }
 

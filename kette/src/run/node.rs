@@ -1,6 +1,7 @@
 //! Puts a node together: store, core, network, workers, RPC; and takes it apart again.
 
 use super::{
+    byzantine,
     clock::Clock,
     driver::{CrashPoint, Driver},
     home::Home,
@@ -15,6 +16,7 @@ use crate::validator_key::ValidatorKey;
 use anyhow::{Context as _, bail};
 use kette_node::{Node, peers};
 use kette_rpc::handle::NodeHandle;
+use kette_sim::{Machine, scenario::Misbehaviour};
 use kette_store::{Store, StoreOptions};
 use kette_types::{Address, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
 use std::{
@@ -69,6 +71,10 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Votes with this key.
     pub validator: Option<ValidatorSettings>,
+    /// Lies in this way, for tests.
+    pub byzantine: Option<Misbehaviour>,
+    /// How far its clock is ahead, milliseconds, for tests.
+    pub clock_offset_ms: i64,
 }
 
 /// What a validator is started with.
@@ -108,6 +114,11 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
              record a node that does not vote"
         );
     }
+    if settings.byzantine.is_some() && settings.record.is_some() {
+        bail!(
+            "--record: what a liar's core is told does not say what it does; record an honest node"
+        );
+    }
     let validator = settings.validator.as_ref();
     let signer = validator
         .map(|validator| Signer::open(&settings.home, validator, &settings.spec))
@@ -124,7 +135,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
     if let Some(validator) = &settings.validator {
         announce_validator(&settings.moniker, validator);
     }
-    let mut clock = Clock::new();
+    let mut clock = Clock::new(settings.clock_offset_ms);
     let kind = settings.spec.kette.as_ref().map_or(NetworkKind::Local, |kette| kette.network);
 
     let pages: Pages = Arc::default();
@@ -164,7 +175,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
         None => Arc::new(reader.clone()),
         Some(recording) => Arc::new(recording.reader(reader.clone())),
     };
-    let node = Node::restore(spec.clone(), config, store_reader, now, restored)?;
+    let node = Node::restore(spec.clone(), config.clone(), store_reader, now, restored)?;
     if let Some(validator) = &settings.validator {
         check_stake(validator, &node)?;
     }
@@ -205,8 +216,13 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
     };
     announce_start(&settings, me, &network);
 
+    let node: Box<dyn Machine> = match settings.byzantine {
+        None => Box::new(node),
+        Some(role) => byzantine::machine(role, &settings, &config, node, clock.now())?,
+    };
     let driver = Driver {
         node,
+        raw: Vec::new(),
         clock,
         store,
         reader,

@@ -5,8 +5,11 @@
 
 use anyhow::{Context as _, bail};
 use kette_chain::record::Restored;
-use kette_node::{Config, Input, Node, Output};
-use kette_sim::recording::{Answer, Head, Header, Overheard, Question, Recorder, TooLarge};
+use kette_node::{Config, Input, Output};
+use kette_sim::{
+    Machine,
+    recording::{Answer, Head, Header, Overheard, Question, Recorder, TooLarge},
+};
 use kette_store::Reader;
 use kette_types::{ChainSpec, Time};
 use std::{
@@ -96,7 +99,7 @@ impl Recording {
     }
 
     /// Lets a core take an input, between its record and that of what it leads to.
-    pub(super) fn handle(&self, node: &mut Node, now: Time, input: Input) -> Vec<Output> {
+    pub(super) fn handle(&self, node: &mut dyn Machine, now: Time, input: Input) -> Vec<Output> {
         self.write(|recorder, bytes| recorder.input(now, &input, bytes));
         let outputs = node.handle(now, input);
         self.write(|recorder, bytes| recorder.outputs(&outputs, bytes));
@@ -104,11 +107,11 @@ impl Recording {
     }
 
     /// Lets a core stop, and ends the recording.
-    pub(super) fn stop(&self, node: &mut Node) -> Vec<Output> {
+    pub(super) fn stop(&self, node: &mut dyn Machine) -> Vec<Output> {
         self.write(|recorder, bytes| recorder.stop(bytes));
         let outputs = node.stop();
         self.write(|recorder, bytes| recorder.outputs(&outputs, bytes));
-        self.write(|recorder, bytes| recorder.end(Head::of(node), bytes));
+        self.write(|recorder, bytes| recorder.end(Head::of(node.node()), bytes));
         self.flush();
         // Clients may still read states.
         self.with(|inner| inner.file = None);

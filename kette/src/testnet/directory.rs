@@ -2,7 +2,7 @@
 
 use super::plan::Ports;
 use anyhow::{Context as _, bail};
-use kette_sim::scenario::PlannedNode;
+use kette_sim::scenario::{Plan, PlannedNode, select};
 use kette_types::PeerId;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,6 +28,18 @@ pub struct Manifest {
     /// Made by `kette net run`, which may replace it.
     #[serde(default)]
     pub run: bool,
+    /// Peers speak QUIC.
+    #[serde(default)]
+    pub quic: bool,
+    /// Only planned sessions: no peer exchange.
+    #[serde(default)]
+    pub planned_only: bool,
+    /// Names of the groups that have one.
+    #[serde(default)]
+    pub groups: Vec<Option<String>>,
+    /// Nodes of its file that were taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
     /// Its nodes.
     pub nodes: Vec<ManifestNode>,
 }
@@ -45,6 +57,12 @@ pub struct ManifestNode {
     pub peer_id: String,
     /// Its process, if it was started.
     pub process: Option<ProcessId>,
+    /// The program that it runs, if not that of the launcher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<PathBuf>,
+    /// It joined later: the network's file does not have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
 }
 
 /// A process that cannot be mistaken for a later one with the same number.
@@ -66,6 +84,19 @@ impl Manifest {
             node.peer_id.parse().with_context(|| format!("peer id of {}", node.plan.name))
         };
         self.nodes.iter().map(id).collect()
+    }
+
+    /// Returns the nodes that patterns mean, as in network files.
+    ///
+    /// # Errors
+    /// If a pattern means no node; says which names there are.
+    pub fn select(&self, patterns: &[String]) -> anyhow::Result<Vec<usize>> {
+        let plan = Plan {
+            nodes: self.nodes.iter().map(|node| node.plan.clone()).collect(),
+            groups: self.groups.clone(),
+            discovery: !self.planned_only,
+        };
+        select::select(&plan, patterns).map_err(anyhow::Error::msg)
     }
 }
 
@@ -156,11 +187,9 @@ impl Directory {
             bail!("the network is running: `kette net down --home {}` first", self.0.display());
         }
         for node in &manifest.nodes {
-            let name = &node.plan.name;
-            remove_dir(&self.node(name))?;
-            remove_file(&self.log(name))?;
-            self.remove_database(name)?;
+            self.remove_node(&node.plan.name)?;
         }
+        remove_file(&self.path().join("network.lock"))?;
         remove_file(&self.manifest_path())?;
         // Only an empty directory goes away.
         let _ = fs::remove_dir(&self.0);
@@ -169,6 +198,16 @@ impl Directory {
 }
 
 impl Directory {
+    /// Removes directory, log and database of a node that does not run.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn remove_node(&self, name: &str) -> anyhow::Result<()> {
+        remove_dir(&self.node(name))?;
+        remove_file(&self.log(name))?;
+        self.remove_database(name)
+    }
+
     /// Removes the database of a node that does not run.
     ///
     /// # Errors

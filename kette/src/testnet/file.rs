@@ -1,11 +1,12 @@
 //! Where network files come from, and which of them real processes can run.
 
-use crate::presets;
+use crate::{presets, run::byzantine};
 use anyhow::{Context as _, bail};
 use kette_sim::{
     run::merge_genesis,
     scenario::{Group, NetworkFile},
 };
+use kette_types::ChainSpec;
 use std::path::Path;
 
 /// Reads a preset by name, or a file.
@@ -56,10 +57,18 @@ pub fn for_processes(file: &NetworkFile) -> anyhow::Result<Vec<String>> {
     for (index, group) in file.group.iter().enumerate() {
         if let Some((key, instead)) = impossible(group) {
             bail!(
-                "[[group]] {}: `kette net up` starts honest processes with this machine's clock, all at once; \
+                "[[group]] {}: `kette net up` starts processes with this machine's clock, all at once; \
                  `{key}` works in {instead} only",
                 index + 1
             );
+        }
+    }
+    if file.group.iter().any(|group| group.byzantine.is_some()) {
+        let spec = ChainSpec::from_json(&genesis_text(file)?)?;
+        for (index, group) in file.group.iter().enumerate() {
+            if let Some(why) = group.byzantine.and_then(|role| byzantine::refusal(role, &spec)) {
+                bail!("[[group]] {}: `byzantine` works in `kette sim run` only: {why}", index + 1);
+            }
         }
     }
     let mut left_out = Vec::new();
@@ -92,10 +101,10 @@ fn impossible(group: &Group) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Returns the key of a group that asks for more than any process can give.
+/// Returns the key of a group that asks for more than any process can give. Which roles of `byzantine` a process can
+/// play depends on the chain ([`byzantine::refusal`]).
 pub fn simulated(group: &Group) -> Option<&'static str> {
     let keys = [
-        ("byzantine", group.byzantine.is_some()),
         ("clock_offset_ms", group.clock_offset_ms != 0),
         ("clock_drift_ppm", group.clock_drift_ppm != 0),
         ("slow", group.slow.is_some()),
@@ -125,7 +134,8 @@ mod tests {
     #[test]
     fn says_what_processes_cannot_do() {
         let error = for_processes(&load("byzantine").unwrap()).unwrap_err().to_string();
-        assert!(error.contains("`byzantine` works in `kette sim run` only"), "{error}");
+        let words = "[[group]] 11: `byzantine` works in `kette sim run` only: twins";
+        assert!(error.contains(words), "{error}");
         let left_out = for_processes(&load("fork2").unwrap()).unwrap().join("\n");
         for words in ["1 steps", "4 checks", "[workload]", "`kette net run` does"] {
             assert!(left_out.contains(words), "{words} is missing in: {left_out}");
@@ -137,7 +147,7 @@ mod tests {
         let mut file = load("atmn").unwrap();
         assert_eq!(genesis_text(&file).unwrap(), presets::genesis_text("atmn").unwrap());
         file.genesis = toml::from_str("config.kette.engine.pow.blockTime = 3").unwrap();
-        let spec = kette_types::ChainSpec::from_json(&genesis_text(&file).unwrap()).unwrap();
+        let spec = ChainSpec::from_json(&genesis_text(&file).unwrap()).unwrap();
         let kette_types::spec::EngineSpec::Pow(pow) = spec.kette.unwrap().engine else {
             panic!("not pow")
         };

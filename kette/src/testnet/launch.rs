@@ -2,8 +2,9 @@
 
 use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
-    file,
+    file, insight,
     links::{self, LinkPlan},
+    members,
     plan::{PortTurn, plan},
     status::{self, NetworkStatus},
 };
@@ -95,7 +96,7 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     let started = Instant::now();
     let mut running = Running::default();
     let stagger = wish.stagger.unwrap_or(file.network.stagger);
-    let manifest = running.start_all(directory, &file, manifest, stagger).await?;
+    let manifest = running.start_all(directory, manifest, stagger).await?;
     eprintln!("started {} nodes in {:.1} s", manifest.nodes.len(), started.elapsed().as_secs_f64());
     let deadline = Instant::now() + wish.timeout;
     // Where blocks are final by votes there is no reason to wait for less.
@@ -205,7 +206,17 @@ pub(super) fn prepare(
         let region = known.filter(|_| planned.region.is_empty()).map(|node| &node.plan.region);
         let region = region.unwrap_or(&planned.region).clone();
         let plan = PlannedNode { region, ..planned };
-        nodes.push(ManifestNode { plan, ports, peer_id, process: None });
+        nodes.push(ManifestNode {
+            plan,
+            ports,
+            peer_id,
+            process: None,
+            binary: None,
+            joined: false,
+        });
+    }
+    if let Some(old) = &resumed {
+        members::carry_over(&mut nodes, old);
     }
     let manifest = Manifest {
         name: file.network.name.clone(),
@@ -213,6 +224,10 @@ pub(super) fn prepare(
         chain_id: spec.chain_id(),
         genesis: hash,
         run: wish.run,
+        quic: file.network.quic,
+        planned_only: matches!(file.network.topology, Topology::Line | Topology::Ring),
+        groups: file.group.iter().map(|group| group.name.clone()).collect(),
+        left: resumed.as_ref().map(|old| old.left.clone()).unwrap_or_default(),
         nodes,
     };
     directory.save(&manifest)?;
@@ -246,7 +261,6 @@ impl Running {
     async fn start_all(
         &mut self,
         directory: &Directory,
-        file: &NetworkFile,
         mut manifest: Manifest,
         stagger: Duration,
     ) -> anyhow::Result<Manifest> {
@@ -257,10 +271,9 @@ impl Running {
             if index > 0 && !stagger.is_zero() {
                 tokio::time::sleep(stagger).await;
             }
-            let child =
-                command(directory, file, &manifest, index, manifest.nodes[index].plan.miner)?
-                    .spawn()
-                    .with_context(|| format!("cannot start {}", manifest.nodes[index].plan.name))?;
+            let child = command(directory, &manifest, index, manifest.nodes[index].plan.miner)?
+                .spawn()
+                .with_context(|| format!("cannot start {}", manifest.nodes[index].plan.name))?;
             let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
             manifest.nodes[index].process = ProcessId::of(pid);
             self.0.push((manifest.nodes[index].plan.name.clone(), child));
@@ -295,12 +308,11 @@ impl Drop for Running {
 /// Returns the command that starts a node, with its log as output.
 pub(super) fn command(
     directory: &Directory,
-    file: &NetworkFile,
     manifest: &Manifest,
     index: usize,
     mining: bool,
 ) -> anyhow::Result<Command> {
-    let ManifestNode { plan: node, ports, .. } = &manifest.nodes[index];
+    let ManifestNode { plan: node, ports, binary, .. } = &manifest.nodes[index];
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -311,11 +323,12 @@ pub(super) fn command(
         .iter()
         .map(|dial| {
             let other = &manifest.nodes[*dial];
-            let transport = if file.network.quic { "/quic" } else { "" };
+            let transport = if manifest.quic { "/quic" } else { "" };
             format!("{}@127.0.0.1:{}{transport}", other.peer_id, other.ports.p2p)
         })
         .collect();
-    let mut command = Command::new(std::env::current_exe()?);
+    let binary = binary.clone().map_or_else(std::env::current_exe, Ok)?;
+    let mut command = Command::new(binary);
     command
         .arg("node")
         .arg("--home")
@@ -340,10 +353,17 @@ pub(super) fn command(
     if mining {
         command.arg("--mine");
     }
-    if file.network.quic {
+    if manifest.quic {
         command.arg("--quic");
     }
-    if matches!(file.network.topology, Topology::Line | Topology::Ring) {
+    if let Some(role) = node.byzantine {
+        insight::write(directory, manifest, index)?;
+        command.args(["--byzantine", &insight::word(role)?]);
+    }
+    if node.clock_offset_ms != 0 {
+        command.args(["--clock-offset", &node.clock_offset_ms.to_string()]);
+    }
+    if manifest.planned_only {
         command.arg("--no-discovery");
     }
     command

@@ -1,13 +1,17 @@
 //! Networks of many nodes on this machine: a network file becomes a plan, a plan becomes processes.
 
+pub mod control;
 pub mod directory;
 pub mod file;
+pub mod insight;
 pub mod launch;
 pub mod links;
 pub mod live_links;
 pub mod load;
+pub mod members;
 pub mod plan;
 pub mod process;
 pub mod scenario;
 pub mod score;
+pub mod snapshot;
 pub mod status;

@@ -79,7 +79,8 @@ impl PortTurn {
     }
 }
 
-fn is_free(port: u16) -> bool {
+/// Tells whether nobody listens on a port.
+pub fn is_free(port: u16) -> bool {
     port != 0 && TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
 }
 

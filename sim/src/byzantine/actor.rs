@@ -5,7 +5,7 @@ use kette_node::{Input, Node, Output};
 use kette_types::Time;
 
 /// What an actor makes of its node's words.
-pub(super) trait Actor {
+pub(super) trait Actor: Send {
     /// Takes one input, gives it to the node or not, and returns what must happen.
     fn handle(&mut self, node: &mut Node, now: Time, input: Input) -> Vec<Output>;
 

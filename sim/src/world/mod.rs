@@ -14,7 +14,7 @@ mod work;
 
 pub use clock::Clock;
 pub use host::{Host, Session};
-pub use setup::{LARGE, MEMO_ABOVE, Options, SetupError};
+pub use setup::{LARGE, MEMO_ABOVE, Options, SetupError, genesis_block};
 pub use shape::{FrameFaults, LinkShape, LinkTable, Shapes};
 pub use trace::{CHECKPOINT_EVERY, Sink, Trace, TraceLine};
 

@@ -217,8 +217,13 @@ impl World {
     }
 }
 
-/// Block 0 as a node finds it, and what makes its state durable.
-fn genesis_block(spec: &ChainSpec) -> Result<(Arc<ExecutedBlock>, Arc<StateCommit>), SetupError> {
+/// Returns block 0 as a node finds it, and what makes its state durable.
+///
+/// # Errors
+/// If the genesis cannot be used.
+pub fn genesis_block(
+    spec: &ChainSpec,
+) -> Result<(Arc<ExecutedBlock>, Arc<StateCommit>), SetupError> {
     let (header, state) = kette_ledger::genesis(spec)?;
     let changed = kette_ledger::genesis_accounts(spec);
     let commit = state

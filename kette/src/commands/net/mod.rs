@@ -1,9 +1,16 @@
 //! `kette net`: networks of many nodes on this machine.
 
+mod change;
+mod exec;
+mod fork;
 mod link;
-mod partition;
 mod load;
+mod logs;
+mod members;
+mod partition;
+mod process;
 mod run;
+mod snapshot;
 
 use super::{exit::Exit, output};
 use crate::{
@@ -48,6 +55,41 @@ pub enum Net {
         #[arg(long)]
         purge: bool,
     },
+    /// Kill nodes, as a power cut does
+    Kill(process::Nodes),
+    /// Stop nodes cleanly
+    Stop(process::Nodes),
+    /// Start nodes that are down, and wait until they answer
+    Start(process::Nodes),
+    /// Let nodes stand still (SIGSTOP)
+    Pause(process::Nodes),
+    /// Let nodes that stand still go on
+    Resume(process::Nodes),
+    /// Stop nodes and start them again
+    Restart(process::Nodes),
+    /// Let a node lie in some way, or be honest again (builds with debug assertions)
+    Byz(change::Byz),
+    /// Let nodes go on with another program
+    Upgrade(change::Upgrade),
+    /// Give nodes a wrong clock (builds with debug assertions)
+    #[command(subcommand)]
+    Clock(change::Clock),
+    /// Switch mining on or off
+    Mine(change::Mine),
+    /// Make a fork of a chosen depth
+    #[command(subcommand)]
+    Fork(fork::Fork),
+    /// Run a kette command that asks a node: `kette net exec NODE -- status`
+    Exec(exec::Exec),
+    /// Show the logs of all nodes as one, in the order of time
+    Logs(logs::Logs),
+    /// Add nodes to the network
+    Add(members::Add),
+    /// Take nodes out of the network
+    Rm(members::Rm),
+    /// Save the network's data, or go back to it
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// List the embedded networks
     Presets,
     /// Print an embedded network's file
@@ -63,6 +105,13 @@ pub struct Where {
     /// The network's directory; two directories are two networks.
     #[arg(long, env = "KETTE_NET_HOME", default_value_os_t = default_home().join("net"))]
     home: PathBuf,
+}
+
+impl Where {
+    /// Returns the network's directory.
+    fn directory(&self) -> anyhow::Result<Directory> {
+        Ok(Directory::new(absolute(self.home.clone())?))
+    }
 }
 
 /// Flags of `kette net up`.
@@ -111,6 +160,22 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),
+        Net::Kill(args) => process::run(process::Verb::Kill, &args, json),
+        Net::Stop(args) => process::run(process::Verb::Stop, &args, json),
+        Net::Start(args) => process::run(process::Verb::Start, &args, json),
+        Net::Pause(args) => process::run(process::Verb::Pause, &args, json),
+        Net::Resume(args) => process::run(process::Verb::Resume, &args, json),
+        Net::Restart(args) => process::run(process::Verb::Restart, &args, json),
+        Net::Byz(args) => change::byz(&args, json),
+        Net::Upgrade(args) => change::upgrade(&args, json),
+        Net::Clock(args) => change::clock(&args, json),
+        Net::Mine(args) => change::mine(&args, json),
+        Net::Fork(args) => fork::run(&args, json),
+        Net::Exec(args) => exec::run(&args, json),
+        Net::Logs(args) => logs::run(&args, json),
+        Net::Add(args) => members::add(&args, json),
+        Net::Rm(args) => members::rm(&args, json),
+        Net::Snapshot(args) => snapshot::run(&args, json),
         Net::Presets => output::print(&json!(presets::networks().collect::<Vec<_>>()), json),
         Net::Show { preset } => match presets::network_text(&preset) {
             Some(text) => {

@@ -35,6 +35,7 @@ impl Counter {
     pub fn show(&mut self, now: Duration, nodes: &Nodes) {
         self.now = Moment::START + now;
         self.hosts = nodes.reachable();
+        self.hosts.retain(|node| nodes.is_honest(*node));
         if self.clients.is_empty() {
             self.clients = (0..nodes.count()).map(|node| nodes.client(node).clone()).collect();
         }

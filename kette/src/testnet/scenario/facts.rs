@@ -50,11 +50,11 @@ pub struct Counters {
 
 impl Answer {
     /// Returns the facts about a node that is called `name`.
-    pub fn facts(&self, name: &str, up: bool) -> NodeFacts {
+    pub fn facts(&self, name: &str, up: bool, honest: bool) -> NodeFacts {
         NodeFacts {
             name: name.to_owned(),
             up,
-            honest: true,
+            honest,
             height: self.height,
             hash: self.hash,
             state_root: self.state_root,
@@ -88,7 +88,7 @@ mod tests {
             "alarms": ["disk full"],
         });
         let answer: Answer = serde_json::from_value(said).unwrap();
-        let facts = answer.facts("n", true);
+        let facts = answer.facts("n", true, true);
         assert_eq!((facts.height, facts.hash, facts.finalized, facts.peers), (12, hash, 6, 2));
         assert_eq!((facts.produced, facts.reorgs, facts.reorg_depth_max), (5, 2, 3));
         assert!(facts.syncing && facts.up && facts.honest && facts.weight == U256::from(0x1900));

@@ -45,9 +45,9 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
     }
     let journal = journal(play.nodes)?;
     let hashes: Vec<B256> = chain.iter().skip(1).map(|block| block.hash).collect();
-    let count = play.nodes.count();
+    let (count, honest) = (play.nodes.count(), play.nodes.honest().count());
     let blocks = blocks(&play, &journal, &hashes);
-    let reach = |percent| journal.reach(&hashes, count, percent);
+    let reach = |percent| journal.reach(&hashes, honest, percent);
     let measured = Measured { stale_rate: blocks.stale_rate, reach: &reach };
     let mut checks = Vec::new();
     if complete {
@@ -56,6 +56,9 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
     }
     let transactions = transactions(&play, &journal, &chain);
     if keep {
+        for node in (0..count).filter(|node| !play.nodes.is_honest(*node)).collect::<Vec<_>>() {
+            play.nodes.start(node)?;
+        }
         for node in std::mem::take(&mut play.miners) {
             play.nodes.mine(node, true);
         }
@@ -82,7 +85,7 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         height: chain.len().saturating_sub(1) as u64,
         head: chain.last().map(|block| block.hash).unwrap_or_default(),
         blocks,
-        propagation: journal.propagation(&hashes, count),
+        propagation: journal.propagation(&hashes, honest),
         transactions,
         names,
         heights,
@@ -136,7 +139,7 @@ async fn judge(play: &Play<'_>, chain: &[Canonical], facts: &Facts) -> Vec<Viola
         found.extend(play.finals.judge(&hashes, facts, excused));
     }
     let mut first: Option<(String, B256, U256)> = None;
-    for node in nodes.reachable() {
+    for node in nodes.reachable().into_iter().filter(|node| nodes.is_honest(*node)) {
         let name = nodes.name(node).to_owned();
         let Some(head) = nodes.answer(node).map(|answer| answer.hash) else { continue };
         let supply: Supply = match nodes.client(node).ask("kette_supply", []).await {
@@ -157,7 +160,9 @@ async fn judge(play: &Play<'_>, chain: &[Canonical], facts: &Facts) -> Vec<Viola
             found.push(Violation::at(SUPPLY, &name, at, what));
         }
     }
-    for node in 0..nodes.count() {
+    // Of whom is not known: where somebody lies it may well be the liar.
+    let all_honest = nodes.honest().count() == nodes.count();
+    for node in (0..nodes.count()).filter(|_| all_honest) {
         let (_, bans) = nodes.totals(node);
         if bans > 0 {
             let name = nodes.name(node);
@@ -172,7 +177,8 @@ async fn judge(play: &Play<'_>, chain: &[Canonical], facts: &Facts) -> Vec<Viola
 /// Looks for a transaction that a node took and that is nowhere.
 fn lost(play: &Play<'_>, chain: &[Canonical], at: Duration) -> Option<Violation> {
     let nodes = &play.nodes;
-    let waits = (0..nodes.count())
+    let waits = nodes
+        .honest()
         .any(|node| nodes.answer(node).is_none_or(|answer| answer.pending + answer.queued > 0));
     if waits || play.converged.is_none() || !play.wiped.is_empty() || chain.is_empty() {
         return None;
@@ -194,7 +200,7 @@ fn lost(play: &Play<'_>, chain: &[Canonical], at: Duration) -> Option<Violation>
 
 fn journal(nodes: &Nodes) -> anyhow::Result<Journal> {
     let mut journal = Journal::default();
-    for node in 0..nodes.count() {
+    for node in nodes.honest() {
         // A node that never started has no log.
         if let Ok(log) = File::open(nodes.directory.log(nodes.name(node))) {
             journal.read(node, BufReader::new(log))?;

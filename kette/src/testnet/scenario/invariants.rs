@@ -3,7 +3,7 @@
 //! - `finality`: what is final at a node is in the heaviest chain of the end, and so is what was final, or the node
 //!   raised an alarm;
 //! - `supply`: balances are genesis plus rewards less burned fees, and the same on nodes with one head;
-//! - `no_self_ban`: no node bans another: all are honest;
+//! - `no_self_ban`: no node bans another, if all are honest;
 //! - `inclusion`: what was taken from a user is in the chain or waits, unless a database was emptied;
 //! - `processes`: no process ends by itself, and one that is told to end does;
 //! - `liveness`: within `settle` after the last fault one head, nobody catching up, two more blocks.
@@ -60,9 +60,11 @@ pub struct Finals {
 }
 
 impl Finals {
-    /// Looks at what is final at nodes that run.
+    /// Looks at what is final at honest nodes that run.
     pub fn observe(&mut self, facts: &Facts) {
-        for (index, node) in facts.nodes.iter().enumerate().filter(|(_, node)| node.up) {
+        for (index, node) in
+            facts.nodes.iter().enumerate().filter(|(_, node)| node.up && node.honest)
+        {
             if node.finalized_hash == B256::ZERO {
                 // It has not answered yet.
                 continue;
@@ -112,6 +114,7 @@ mod tests {
         let node = |(index, (number, hash)): (usize, &(u64, u8))| NodeFacts {
             name: format!("n{index}"),
             up: true,
+            honest: true,
             finalized: *number,
             finalized_hash: B256::repeat_byte(*hash),
             ..NodeFacts::default()

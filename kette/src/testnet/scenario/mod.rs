@@ -20,6 +20,7 @@ pub mod possible;
 pub mod report;
 
 use super::{
+    control,
     directory::{Directory, Manifest},
     file, launch,
     plan::PortTurn,
@@ -128,6 +129,8 @@ pub async fn run(
     let mut interrupt = Interrupt::new()?;
     let turn = PortTurn::take();
     let manifest = fresh(directory, &script, wish)?;
+    // Verbs of other commands wait for the end.
+    let _lock = control::lock(directory)?;
     let mut nodes = Nodes::new(directory, (&script.file, &script.plan), manifest)?;
     let report = carry_out(&script, &mut nodes, wish, (turn, &mut interrupt), say).await;
     if wish.keep && report.is_ok() {

@@ -30,7 +30,6 @@ use std::{
 pub struct Nodes {
     /// Where their files are.
     pub directory: Directory,
-    file: NetworkFile,
     manifest: Manifest,
     list: Vec<Node>,
     ids: Vec<PeerId>,
@@ -134,8 +133,8 @@ impl Nodes {
         let list = manifest.nodes.iter().map(node).collect::<anyhow::Result<_>>()?;
         let links = LinkPlan::new(file, plan).map_err(anyhow::Error::msg)?;
         let ids = manifest.peer_ids()?;
-        let (directory, file) = (directory.clone(), file.clone());
-        Ok(Self { directory, file, manifest, list, ids, cuts: Cuts::default(), links })
+        let directory = directory.clone();
+        Ok(Self { directory, manifest, list, ids, cuts: Cuts::default(), links })
     }
 
     /// Returns what the ways from a node are to be like.
@@ -177,6 +176,16 @@ impl Nodes {
         (node.before.0 + now.reorgs, node.before.1 + now.bans)
     }
 
+    /// Tells whether a node follows the protocol.
+    pub fn is_honest(&self, node: usize) -> bool {
+        self.manifest.nodes[node].plan.byzantine.is_none()
+    }
+
+    /// Returns the nodes that follow the protocol.
+    pub fn honest(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.count()).filter(|node| self.is_honest(*node))
+    }
+
     /// Tells whether a node has a process that is to go on.
     pub fn is_up(&self, node: usize) -> bool {
         let node = &self.list[node];
@@ -193,22 +202,22 @@ impl Nodes {
         (0..self.count()).filter(|node| self.is_reachable(*node)).collect()
     }
 
-    /// Returns the node with the heaviest chain, of those that can be talked to.
+    /// Returns the honest node with the heaviest chain, of those that can be talked to.
     pub fn best(&self) -> Option<usize> {
         let weight = |node: &usize| self.list[*node].answer.as_ref().map(|answer| answer.weight);
         // Of equal ones the first.
-        self.reachable().into_iter().rev().max_by_key(weight)
+        let honest = self.reachable().into_iter().filter(|node| self.is_honest(*node));
+        honest.rev().max_by_key(weight)
     }
 
     /// Observes all nodes, from what they said last.
     pub fn facts(&self, at: Duration) -> Facts {
         let fact = |(index, node): (usize, &Node)| {
             let up = self.is_up(index) && !node.stopped;
+            let honest = self.is_honest(index);
             match &node.answer {
-                Some(answer) => answer.facts(&node.name, up),
-                None => {
-                    NodeFacts { name: node.name.clone(), up, honest: true, ..NodeFacts::default() }
-                }
+                Some(answer) => answer.facts(&node.name, up, honest),
+                None => NodeFacts { name: node.name.clone(), up, honest, ..NodeFacts::default() },
             }
         };
         Facts { at, nodes: self.list.iter().enumerate().map(fact).collect() }
@@ -254,8 +263,7 @@ impl Nodes {
         }
         // From its first session on; what is cut both ways is told when it answers.
         links::write(&Home::new(self.directory.node(&node.name)), &links)?;
-        let mut command =
-            launch::command(&self.directory, &self.file, &self.manifest, index, node.mining)?;
+        let mut command = launch::command(&self.directory, &self.manifest, index, node.mining)?;
         if let Ok(filter) = std::env::var("RUST_LOG") {
             // The figures of a run are read from these lines.
             command.env("RUST_LOG", format!("{filter},kette::run::node=info"));

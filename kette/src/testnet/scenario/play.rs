@@ -304,7 +304,7 @@ impl<'a> Play<'a> {
             Phase::Healing { since, height, until } => {
                 // Who retired has nothing to do any more when the chain has all that was sent.
                 let taken_up = self.workload.next().is_none()
-                    && facts.nodes.iter().all(|node| node.pending == 0);
+                    && facts.nodes.iter().all(|node| !node.honest || node.pending == 0);
                 let waited = INCLUSION_MIN.max(self.blocks(INCLUSION_BLOCKS));
                 let included = taken_up || facts.at > since + waited;
                 if facts.has_converged(height) && self.converged.is_none() {
@@ -319,8 +319,9 @@ impl<'a> Play<'a> {
                 Ok(())
             }
             Phase::Rest { until, looks } => {
-                let first = facts.nodes.first().map(|node| node.hash);
-                let calm = facts.nodes.iter().all(|node| Some(node.hash) == first && !node.syncing);
+                let mut honest = facts.nodes.iter().filter(|node| node.honest);
+                let first = honest.clone().next().map(|node| node.hash);
+                let calm = honest.all(|node| Some(node.hash) == first && !node.syncing);
                 let looks = if calm { looks + 1 } else { 0 };
                 let over = looks >= REST_LOOKS || facts.at >= until;
                 self.phase = if over { Phase::Done } else { Phase::Rest { until, looks } };
@@ -374,11 +375,14 @@ impl<'a> Play<'a> {
         self.violations.push(Violation { checker: LIVENESS, what, node, at_seconds });
     }
 
-    /// Stops all miners, so that one head is left.
+    /// Stops all miners and liars, so that one head is left.
     fn rest(&mut self, at: Duration) {
         self.miners = (0..self.nodes.count()).filter(|node| self.nodes.is_mining(*node)).collect();
         for node in 0..self.nodes.count() {
             self.nodes.mine(node, false);
+            if !self.nodes.is_honest(node) {
+                self.nodes.stop(node);
+            }
         }
         self.phase = Phase::Rest { until: at + REST, looks: 0 };
         let what = match self.converged {

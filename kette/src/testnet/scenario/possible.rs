@@ -1,6 +1,9 @@
 //! What of a network file processes can carry out; pure.
 
-use crate::testnet::{file, links::LinkPlan};
+use crate::{
+    run::byzantine,
+    testnet::{file, links::LinkPlan},
+};
 use anyhow::bail;
 use kette_sim::{
     faults::{Links, closed_ways},
@@ -17,8 +20,11 @@ pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> an
     let mut list = Vec::new();
     for (index, group) in file.group.iter().enumerate() {
         if let Some(key) = file::simulated(group) {
-            let why = "a process is honest, as fast as this machine, and has its clock";
+            let why = "a process is as fast as this machine and has its clock";
             list.push(format!("[[group]] {}: `{key}`: {why}", index + 1));
+        }
+        if let Some(why) = group.byzantine.and_then(|role| byzantine::refusal(role, spec)) {
+            list.push(format!("[[group]] {}: `byzantine`: {why}", index + 1));
         }
     }
     if LinkPlan::asks(file) {
@@ -200,7 +206,7 @@ mod tests {
         let steps = "[[step]]\nat = \"1s\"\nclock = { nodes = [\"n-1\"], jump_ms = 7 }\n\
                      [[step]]\nat = \"2s\"\nheal = {}\n\
                      [[step]]\nat = \"height:3\"\ndisk = { nodes = [\"n-1\"], fault = \"full\" }\n";
-        let group = "[[group]]\nnames = [\"liar\"]\nbyzantine = \"sync-liar\"";
+        let group = "[[group]]\nnames = [\"liar\", \"twin\"]\nbyzantine = \"twin\"";
         let error = verdict(steps, group, "").unwrap_err();
         for place in ["[[group]] 2: `byzantine`", "[[step]] 1 (", "[[step]] 3 (at height:3, disk)"]
         {
@@ -233,8 +239,28 @@ mod tests {
         };
         let able: Vec<&str> = presets::scenarios().filter(|name| able(name)).collect();
         let proofs = ["fork1", "fork2", "fork3", "churn", "geo", "partition"];
-        let votes = ["bft3", "bft3-k", "bft4-p", "bft5"];
-        let drawn = ["bft-late-proposals", "bft-partitions", "bft-weights"];
-        assert_eq!(able, [&votes[..], &drawn[..], &proofs[..]].concat());
+        let votes = [
+            "bft3",
+            "bft3-k",
+            "bft4-p",
+            "bft4-e",
+            "bft5",
+            "bft-fork",
+            "bft-double-votes",
+            "bft-amnesia",
+            "bft-amnesia-fork",
+            "bft-lost-proposals",
+            "bft-late-votes",
+            "bft-late-proposals",
+            "bft-partitions",
+            "bft-late-joiner",
+            "bft-bad-blocks",
+            "bft-floods",
+            "bft-weights",
+            "bft-versions",
+            "bft-withholder",
+            "bft-silence",
+        ];
+        assert_eq!(able, [&votes[..], &proofs[..]].concat());
     }
 }

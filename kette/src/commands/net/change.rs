@@ -1,0 +1,244 @@
+//! `kette net byz`, `upgrade`, `clock`, `mine`: nodes of a running network that go on as something else. What they are is
+//! written into the network's list, so later starts of the node keep it.
+
+use super::{Where, process};
+use crate::{
+    commands::{block_on, output},
+    run::byzantine,
+    testnet::{control::Control, insight},
+};
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use kette_sim::scenario::units::parse_duration;
+use kette_types::ChainSpec;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Flags of `kette net byz`.
+#[derive(Args, Debug)]
+pub struct Byz {
+    /// Nodes: a name, a group, `*`, `node*`, `miner-0..3`.
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// How it lies (`byzantine` in docs/network-file.md), or `honest` to go back.
+    role: String,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Flags of `kette net upgrade`.
+#[derive(Args, Debug)]
+pub struct Upgrade {
+    /// Nodes: a name, a group, `*`, `node*`, `miner-0..3`.
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<String>,
+    /// The program that they go on with.
+    #[arg(long, value_name = "PATH")]
+    binary: PathBuf,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// What is done to clocks.
+#[derive(Debug, Subcommand)]
+pub enum Clock {
+    /// Restart nodes with a clock that is wrong by so much: +2s, -500ms, 0
+    Skew {
+        /// Nodes: a name, a group, `*`, `node*`, `miner-0..3`.
+        node: String,
+        /// How far the clock is ahead; with a minus sign how far behind.
+        #[arg(allow_hyphen_values = true)]
+        by: String,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+/// Flags of `kette net mine`.
+#[derive(Args, Debug)]
+pub struct Mine {
+    /// Nodes: a name, a group, `*`, `node*`, `miner-0..3`.
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Whether they mine.
+    state: Switch,
+    /// Hashes per second at most, from now on; restarts the nodes.
+    #[arg(long)]
+    hash_rate: Option<u64>,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// Lets nodes lie, or be honest again.
+///
+/// # Errors
+/// If there is no such role, or a process of this chain cannot play it.
+pub fn byz(args: &Byz, json: bool) -> anyhow::Result<()> {
+    let mut control = Control::take(&args.place.directory()?)?;
+    let nodes = control.select(std::slice::from_ref(&args.node), false)?;
+    let role = match args.role.as_str() {
+        "honest" => None,
+        name => Some(byzantine::role(name)?),
+    };
+    if let Some(role) = role {
+        let spec = spec(&control)?;
+        if let Some(why) = byzantine::refusal(role, &spec) {
+            bail!("{}: {why}", args.role);
+        }
+        let no_vote = |node: &&usize| control.manifest.nodes[**node].plan.stake == 0;
+        if let Some(node) = nodes.iter().find(no_vote).filter(|_| role.is_of_validators()) {
+            bail!(
+                "{}: only a validator can do this, and {} is none",
+                args.role,
+                control.name(*node)
+            );
+        }
+    }
+    for node in &nodes {
+        control.manifest.nodes[*node].plan.byzantine = role;
+    }
+    let shown = role.map(insight::word).transpose()?;
+    apply(&mut control, &nodes, &json!({ "role": shown.as_deref().unwrap_or("honest") }), json)
+}
+
+/// Restarts nodes with another program.
+///
+/// # Errors
+/// If it is no `kette`, or a node does not start with it.
+pub fn upgrade(args: &Upgrade, json: bool) -> anyhow::Result<()> {
+    let mut control = Control::take(&args.place.directory()?)?;
+    let nodes = control.select(&args.nodes, false)?;
+    let binary = fs::canonicalize(&args.binary)
+        .with_context(|| format!("--binary {}", args.binary.display()))?;
+    let version = version(&binary)?;
+    for node in &nodes {
+        control.manifest.nodes[*node].binary = Some(binary.clone());
+    }
+    apply(&mut control, &nodes, &json!({ "binary": binary, "version": version }), json)
+}
+
+/// Asks a program what it is.
+fn version(binary: &Path) -> anyhow::Result<String> {
+    let shown = binary.display();
+    let asked = Command::new(binary).arg("--version").stdin(Stdio::null()).output();
+    let asked = asked.with_context(|| format!("cannot run {shown}"))?;
+    let said = String::from_utf8_lossy(&asked.stdout);
+    let version = said.lines().next().unwrap_or_default().to_owned();
+    if !asked.status.success() || !version.starts_with("kette") {
+        bail!("{shown} is not kette: `{shown} --version` says `{version}`");
+    }
+    Ok(version)
+}
+
+/// Restarts nodes with a wrong clock.
+///
+/// # Errors
+/// If the time is none, or build or chain do not allow it.
+pub fn clock(args: &Clock, json: bool) -> anyhow::Result<()> {
+    let Clock::Skew { node, by, place } = args;
+    let mut control = Control::take(&place.directory()?)?;
+    let nodes = control.select(std::slice::from_ref(node), false)?;
+    let ahead = offset_ms(by)?;
+    if ahead != 0 && !cfg!(debug_assertions) {
+        bail!(
+            "only builds with debug assertions can have a wrong clock (`cargo build` without --release)"
+        );
+    }
+    if ahead != 0 && !crate::commands::node_tests::is_local(&spec(&control)?) {
+        bail!(
+            "clocks are wrong only on chains whose genesis says `network: local` under config.kette"
+        );
+    }
+    for node in &nodes {
+        control.manifest.nodes[*node].plan.clock_offset_ms = ahead;
+    }
+    apply(&mut control, &nodes, &json!({ "ahead_ms": ahead }), json)
+}
+
+/// Reads `+2s`, `-500ms`, `0`.
+fn offset_ms(text: &str) -> anyhow::Result<i64> {
+    let (sign, time) = match text.strip_prefix('-') {
+        Some(time) => (-1, time),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if time == "0" {
+        return Ok(0);
+    }
+    let time = parse_duration(time).map_err(anyhow::Error::msg)?;
+    Ok(sign * i64::try_from(time.as_millis())?)
+}
+
+/// Switches mining.
+///
+/// # Errors
+/// If the chain has no miners, or a node does not do as told.
+pub fn mine(args: &Mine, json: bool) -> anyhow::Result<()> {
+    let mut control = Control::take(&args.place.directory()?)?;
+    let on = args.state == Switch::On;
+    let nodes = control.select(std::slice::from_ref(&args.node), args.hash_rate.is_none())?;
+    if spec(&control)?.bft().is_some() {
+        bail!("this chain has no miners: its validators make the blocks (`kette validator`)");
+    }
+    for node in &nodes {
+        let plan = &mut control.manifest.nodes[*node].plan;
+        plan.miner = on;
+        plan.mine_rate = args.hash_rate.unwrap_or(plan.mine_rate);
+    }
+    let shown = json!({ "mining": on });
+    if args.hash_rate.is_some() {
+        return apply(&mut control, &nodes, &shown, json);
+    }
+    let verb = if on { "kette_startMining" } else { "kette_stopMining" };
+    for node in &nodes {
+        let client = control.client(*node)?;
+        block_on(async { client.ask::<Value>(verb, []).await })
+            .with_context(|| control.name(*node).to_owned())?;
+    }
+    control.save()?;
+    show(&control, &nodes, &shown, json)
+}
+
+fn apply(control: &mut Control, nodes: &[usize], shown: &Value, json: bool) -> anyhow::Result<()> {
+    control.save()?;
+    process::restart(control, nodes)?;
+    show(control, nodes, shown, json)
+}
+
+fn show(control: &Control, nodes: &[usize], shown: &Value, json: bool) -> anyhow::Result<()> {
+    let names: Vec<&str> = nodes.iter().map(|node| control.name(*node)).collect();
+    let mut value = shown.clone();
+    value["nodes"] = json!(names);
+    output::print(&value, json)
+}
+
+/// Reads the chain of a network.
+fn spec(control: &Control) -> anyhow::Result<ChainSpec> {
+    let first = control.manifest.nodes.first().context("a network without nodes")?;
+    crate::run::home::Home::new(control.directory.node(&first.plan.name)).load_genesis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_how_wrong_a_clock_is() {
+        for (text, ms) in [("+2s", 2_000), ("-500ms", -500), ("3s", 3_000), ("0", 0), ("+0", 0)] {
+            assert_eq!(offset_ms(text).unwrap(), ms, "{text}");
+        }
+        assert!(offset_ms("soon").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! `kette net add` and `kette net rm`: nodes that join a running network, and nodes that leave it.
+
+use super::Where;
+use crate::{
+    commands::{block_on, output},
+    testnet::{
+        control::Control,
+        members::{self, Newcomer},
+    },
+};
+use clap::Args;
+use serde_json::json;
+
+/// Flags of `kette net add`.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// Name of the new node [default: node-N].
+    #[arg(conflicts_with = "count")]
+    name: Option<String>,
+    /// So many new nodes.
+    #[arg(long, default_value_t = 1)]
+    count: usize,
+    /// They mine.
+    #[arg(long)]
+    miner: bool,
+    /// Hashes per second at most.
+    #[arg(long, default_value_t = 1_000)]
+    hash_rate: u64,
+    /// Region label, e.g. EU-WEST.
+    #[arg(long, default_value = "")]
+    region: String,
+    /// Whom they dial first [default: the first four nodes].
+    #[arg(long, value_name = "NODE")]
+    dial: Vec<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Flags of `kette net rm`.
+#[derive(Args, Debug)]
+pub struct Rm {
+    /// Nodes: a name, a group, `*`, `node*`, `miner-0..3`.
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Remove their data and logs as well.
+    #[arg(long)]
+    purge: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Adds nodes and waits until they answer; they catch up by themselves.
+///
+/// # Errors
+/// If the name is taken, no port is free, or a node does not start.
+pub fn add(args: &Add, json: bool) -> anyhow::Result<()> {
+    let mut control = Control::take(&args.place.directory()?)?;
+    let dials = match args.dial.as_slice() {
+        [] => Vec::new(),
+        named => control.select(named, false)?,
+    };
+    let newcomer = Newcomer {
+        name: args.name.clone(),
+        region: args.region.clone(),
+        miner: args.miner,
+        mine_rate: args.hash_rate,
+        dials,
+    };
+    let mut added = Vec::new();
+    for _ in 0..args.count {
+        let index = members::add(&mut control, &newcomer)?;
+        control.start(index)?;
+        added.push(index);
+    }
+    let took = block_on(control.answers(&added))?;
+    eprintln!("{} nodes joined, {:.1} s", added.len(), took.as_secs_f64());
+    let list = added.iter().map(|index| {
+        let node = &control.manifest.nodes[*index];
+        json!({ "node": node.plan.name, "p2p": node.ports.p2p, "rpc": node.rpc_url(), "peer_id": node.peer_id })
+    });
+    output::print(&list.collect(), json)
+}
+
+/// Takes nodes out of the network.
+///
+/// # Errors
+/// If one is the last, or does not end.
+pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
+    let mut control = Control::take(&args.place.directory()?)?;
+    let nodes = control.select(&args.nodes, false)?;
+    let names: Vec<String> = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
+    // From the end, so that the indexes of those before stay.
+    for node in nodes.into_iter().rev() {
+        members::remove(&mut control, node, args.purge)?;
+    }
+    output::print(&json!({ "left": names, "purged": args.purge }), json)
+}

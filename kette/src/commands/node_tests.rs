@@ -1,0 +1,58 @@
+//! The flags of `kette node` that tests use, hidden from `--help`: a node that lies, a clock that is wrong. Both work in
+//! builds with debug assertions only, and on local chains only.
+
+use crate::run::byzantine;
+use anyhow::bail;
+use clap::Args;
+use kette_sim::scenario::Misbehaviour;
+use kette_types::{ChainSpec, spec::NetworkKind};
+
+/// Flags for tests.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TestArgs {
+    /// Lie in this way; `byzantine.json` in the home directory says to whom.
+    #[arg(long, hide = true, value_name = "ROLE")]
+    byzantine: Option<String>,
+    /// Milliseconds by which the node's clock is ahead.
+    #[arg(long, hide = true, value_name = "MS", allow_negative_numbers = true)]
+    clock_offset: Option<i64>,
+}
+
+impl TestArgs {
+    /// Returns how the node lies.
+    ///
+    /// # Errors
+    /// If there is no such role, or a process of this chain cannot play it.
+    pub fn role(&self, spec: &ChainSpec) -> anyhow::Result<Option<Misbehaviour>> {
+        let Some(name) = &self.byzantine else { return Ok(None) };
+        let role = byzantine::role(name)?;
+        match byzantine::refusal(role, spec) {
+            Some(why) => bail!("--byzantine {name}: {why}"),
+            None => Ok(Some(role)),
+        }
+    }
+
+    /// Returns how far the node's clock is ahead, milliseconds.
+    ///
+    /// # Errors
+    /// If this build or chain does not allow a wrong clock.
+    pub fn clock_offset_ms(&self, spec: &ChainSpec) -> anyhow::Result<i64> {
+        match self.clock_offset {
+            None | Some(0) => Ok(0),
+            Some(_) if !cfg!(debug_assertions) => bail!(
+                "--clock-offset: only builds with debug assertions can have a wrong clock (`cargo build` without --release)"
+            ),
+            Some(_) if !is_local(spec) => bail!(
+                "--clock-offset: only on chains whose genesis says `network: local` under config.kette"
+            ),
+            Some(ahead) => Ok(ahead),
+        }
+    }
+}
+
+/// Tells whether a chain is for tests on one machine.
+pub fn is_local(spec: &ChainSpec) -> bool {
+    spec.kette
+        .as_ref()
+        .is_some_and(|kette| kette.development || kette.network == NetworkKind::Local)
+}

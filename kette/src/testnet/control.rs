@@ -1,0 +1,229 @@
+//! Verbs on the nodes of a network that is up: processes that another command started, known by their numbers.
+//!
+//! One command at a time holds a network's directory; the list of its processes is written after every change, so that a
+//! command that is killed leaves nothing unknown behind.
+
+use super::{
+    directory::{Directory, Manifest, ProcessId},
+    launch,
+};
+use crate::{client::Client, commands::exit::Exit};
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
+
+/// A network that this command works on.
+pub struct Control {
+    /// Where its files are.
+    pub directory: Directory,
+    /// What is known of it.
+    pub manifest: Manifest,
+    _lock: File,
+}
+
+/// Another command that works on the network gets this time to end.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+/// A node that was told to stop gets this time before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// A node answers at least this soon after its start.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// One question to a node.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+/// How often is looked whether something has happened that nobody tells of.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// It did not run.
+    Down,
+    /// It ended when asked.
+    Stopped,
+    /// It was killed.
+    Killed,
+}
+
+impl Control {
+    /// Takes a network.
+    ///
+    /// # Errors
+    /// If there is none, or another command works on it.
+    pub fn take(directory: &Directory) -> anyhow::Result<Self> {
+        directory.require()?;
+        let lock = lock(directory)?;
+        // Read after the lock is ours: who had it may have changed it.
+        let manifest = directory.require()?;
+        Ok(Self { directory: directory.clone(), manifest, _lock: lock })
+    }
+
+    /// Returns the nodes that patterns mean; all of them have a process if `running`.
+    ///
+    /// # Errors
+    /// If a pattern means no node, or a node is down that is to run.
+    pub fn select(&self, patterns: &[String], running: bool) -> anyhow::Result<Vec<usize>> {
+        let nodes = self.manifest.select(patterns)?;
+        let down: Vec<&str> = nodes
+            .iter()
+            .filter(|node| running && !self.manifest.nodes[**node].is_alive())
+            .map(|node| self.name(*node))
+            .collect();
+        if !down.is_empty() {
+            let names = down.join(" ");
+            let text = format!("{names}: not running; `kette net start {names}` starts it");
+            return Err(Exit::NotUp(text).into());
+        }
+        Ok(nodes)
+    }
+
+    /// Returns the nodes that have a process.
+    pub fn running(&self) -> Vec<usize> {
+        let nodes = self.manifest.nodes.iter().enumerate();
+        nodes.filter(|(_, node)| node.is_alive()).map(|(index, _)| index).collect()
+    }
+
+    /// Returns a node's name.
+    pub fn name(&self, node: usize) -> &str {
+        &self.manifest.nodes[node].plan.name
+    }
+
+    /// Returns what a node can be asked with.
+    ///
+    /// # Errors
+    /// If its address is none.
+    pub fn client(&self, node: usize) -> anyhow::Result<Client> {
+        Client::with_timeout(&self.manifest.nodes[node].rpc_url(), ASK_WITHIN)
+    }
+
+    /// Writes down what changed.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self) -> anyhow::Result<()> {
+        self.directory.save(&self.manifest)
+    }
+
+    /// Kills a node's process as a power cut would.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn kill(&mut self, node: usize) -> anyhow::Result<Ended> {
+        let Some(process) = self.process(node) else { return Ok(Ended::Down) };
+        process.signal(Signal::SIGKILL);
+        self.gone(node, process, STOP_WITHIN)?;
+        Ok(Ended::Killed)
+    }
+
+    /// Tells a node's process to end, and kills it if it does not.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn stop(&mut self, node: usize) -> anyhow::Result<Ended> {
+        let Some(process) = self.process(node) else { return Ok(Ended::Down) };
+        // Who stands still does not hear that it is to end.
+        process.signal(Signal::SIGCONT);
+        process.signal(Signal::SIGTERM);
+        if process.wait_gone(STOP_WITHIN) {
+            self.gone(node, process, Duration::ZERO)?;
+            return Ok(Ended::Stopped);
+        }
+        self.kill(node)
+    }
+
+    /// Lets a node's process stand still, or go on. Tells whether there is one.
+    pub fn pause(&self, node: usize, still: bool) -> bool {
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        self.process(node).is_some_and(|process| process.signal(signal))
+    }
+
+    /// Starts a node unless it runs; returns whether it did not.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(&mut self, node: usize) -> anyhow::Result<bool> {
+        if self.process(node).is_some() {
+            return Ok(false);
+        }
+        let mining = self.manifest.nodes[node].plan.miner;
+        let mut command = launch::command(&self.directory, &self.manifest, node, mining)?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.name(node)))?;
+        let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
+        self.manifest.nodes[node].process = ProcessId::of(pid);
+        self.save()?;
+        Ok(true)
+    }
+
+    /// Waits until all these nodes answer; returns how long that took.
+    ///
+    /// # Errors
+    /// If one ends (with the end of its log), or it takes too long.
+    pub async fn answers(&self, nodes: &[usize]) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        for node in nodes {
+            while !self.answers_now(*node).await? {
+                let process = self.manifest.nodes[*node].process;
+                if !process.is_some_and(ProcessId::is_alive) {
+                    bail!("{}", launch::ended_text(&self.directory, self.name(*node)));
+                }
+                if started.elapsed() > ANSWER_WITHIN {
+                    let text = format!(
+                        "{} runs and does not answer after {} s; its log is {}",
+                        self.name(*node),
+                        ANSWER_WITHIN.as_secs(),
+                        self.directory.log(self.name(*node)).display()
+                    );
+                    return Err(Exit::TimedOut(text).into());
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Another network may have the ports of one that is down.
+    async fn answers_now(&self, node: usize) -> anyhow::Result<bool> {
+        let answer = self.client(node)?.ask::<Value>("kette_status", []).await;
+        let wanted = self.manifest.nodes[node].peer_id.as_str();
+        Ok(answer.is_ok_and(|answer| answer["peerId"] == wanted))
+    }
+
+    fn process(&self, node: usize) -> Option<ProcessId> {
+        self.manifest.nodes[node].process.filter(|process| process.is_alive())
+    }
+
+    fn gone(&mut self, node: usize, process: ProcessId, within: Duration) -> anyhow::Result<()> {
+        if !process.wait_gone(within) {
+            bail!("process {} of {} does not end", process.pid, self.name(node));
+        }
+        self.manifest.nodes[node].process = None;
+        self.save()
+    }
+}
+
+/// Takes the lock of a network's directory. Ends with the process, however that ends.
+///
+/// # Errors
+/// If another command has it for long.
+pub fn lock(directory: &Directory) -> anyhow::Result<File> {
+    let path = directory.path().join("network.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    let until = Instant::now() + LOCK_WITHIN;
+    while let Err(error) = file.try_lock() {
+        if let std::fs::TryLockError::Error(error) = error {
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+        }
+        if Instant::now() > until {
+            bail!(
+                "another command works on the network in {} (`kette net run`, or a verb): wait for its end",
+                directory.path().display()
+            );
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(file)
+}
