@@ -10,6 +10,7 @@ mod import;
 mod join;
 mod net_load;
 mod net_run;
+mod net_verbs;
 mod network;
 mod network_contract;
 mod pages;
@@ -21,6 +22,7 @@ mod shaped;
 mod sim_cli;
 mod store_contract;
 mod validators;
+mod vote_crashes;
 mod wire;
 
 mod tidy;

@@ -191,7 +191,7 @@ fn a_check_that_does_not_hold_names_its_node() {
 fn what_processes_cannot_do_is_refused_before_any_starts() {
     let (net, ports) = (Net::empty(), Ports::claim());
     let rest = "[[group]]\nnames = [\"a\", \"b\", \"c\"]\nroles = [\"miner\"]\n\
-                [[group]]\nnames = [\"liar\"]\nbyzantine = \"sync-liar\"\n\
+                [[group]]\nnames = [\"liar\", \"twin\"]\nbyzantine = \"twin\"\n\
                 [[step]]\nat = \"1s\"\ncrash = { nodes = [\"a\"] }\n\
                 [[step]]\nat = \"2s\"\ndisk = { nodes = [\"a\"], fault = \"full\" }\n\
                 [[step]]\nat = \"height:3\"\nframes = { nodes = [\"a\"], corrupt = 0.1 }\n";

@@ -206,3 +206,40 @@ fn a_genesis_says_what_its_validators_bear() {
     let again = kette(&["keys", "validator", "new", "--home", text(&home)]);
     assert_ne!(again.code, 0, "a key is never replaced");
 }
+
+/// BFT4-E on real processes, shorter: one of four validators proposes two blocks in each of its rounds and votes for both.
+/// Nothing forks, the evidence gets into a block, and the liar loses stake and vote.
+#[test]
+fn a_real_validator_that_signs_twice_is_found_out() {
+    let (net, ports) = (Net::empty(), Ports::claim());
+    let base = ports.p2p(0).to_string();
+    // The file asks for 30 blocks in 60 s.
+    let args = ["bft4-e", "--duration", "40s", "--base-port", &base, "--keep"];
+    let report = net.run("run", &args).json();
+    assert_eq!((&report["ok"], &report["violations"]), (&json!(true), &json!([])), "{report}");
+    let rpcs = net.rpcs();
+    let shown = rpcs[0].ask("kette_validators", json!([]));
+    assert_eq!((&shown["count"], &shown["weight"]), (&json!(3), &json!(300)), "{shown}");
+    assert!(net.log("validator4").contains("this node LIES"));
+    let evidence = "signed two of what it may sign once: proposal";
+    assert!(net.log("validator1").contains(evidence), "an honest validator saw it");
+    figure("bft4-e, real: height", &report["height"]);
+}
+
+/// BFT5 on real processes, shorter than its hour: five validators with users agree, and nothing forks.
+#[test]
+fn five_validators_run_for_a_while() {
+    let (net, ports) = (Net::empty(), Ports::claim());
+    let whole = kette(&["net", "show", "bft5"]).out;
+    // Eight-second slots: four blocks are half a minute.
+    let file = net.home().with_file_name("bft5.toml");
+    let shorter = whole.replace("min = 400", "min = 3").replace("3700s", "30s");
+    assert!(shorter != whole && shorter.contains("min = 3 "), "{whole}");
+    fs::write(&file, shorter).expect("a network file");
+    let base = ports.p2p(0).to_string();
+    let report = net.run("run", &[text(&file), "--base-port", &base]).json();
+    assert_eq!((&report["ok"], &report["violations"]), (&json!(true), &json!([])), "{report}");
+    assert_eq!(report["blocks"]["stale"], 0, "{report}");
+    assert_eq!(report["transactions"]["submitted"], report["transactions"]["included"], "{report}");
+    figure("bft5, real: height", &report["height"]);
+}

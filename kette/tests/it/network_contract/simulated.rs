@@ -10,12 +10,16 @@ use kette_sim::{
     world::Options,
 };
 use kette_types::{DisconnectReason, Message, PeerAddress, PeerId, Time};
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// Sides in one world.
 pub(super) struct Simulated {
     world: World,
-    strings: Vec<Rc<RefCell<Strings>>>,
+    strings: Vec<Arc<Mutex<Strings>>>,
 }
 
 /// What moves a puppet, and what it was told.
@@ -28,12 +32,12 @@ struct Strings {
 /// Notes what it is told and does what it is given. The node inside does nothing.
 struct Puppet {
     node: Node,
-    strings: Rc<RefCell<Strings>>,
+    strings: Arc<Mutex<Strings>>,
 }
 
 impl Machine for Puppet {
     fn handle(&mut self, _: Time, input: Input) -> Vec<Output> {
-        let mut strings = self.strings.borrow_mut();
+        let mut strings = self.strings.lock().expect("no holder panics");
         if !matches!(input, Input::Tick) {
             strings.told.push_back(input);
         }
@@ -84,13 +88,13 @@ impl Simulated {
         let time = host.clock.time(self.world.now());
         let (spec, config) = (self.world.spec.clone(), host.config.clone());
         let node = Node::restore(spec, config, host.disk.clone(), time, restored).expect("block 0");
-        let strings = Rc::new(RefCell::new(Strings::default()));
+        let strings = Arc::new(Mutex::new(Strings::default()));
         self.strings[side] = strings.clone();
         self.world.hosts[side].machine = Some(Box::new(Puppet { node, strings }));
     }
 
     fn order(&mut self, side: usize, output: Output) {
-        self.strings[side].borrow_mut().say.push(output);
+        self.strings[side].lock().expect("no holder panics").say.push(output);
         self.world.give(side, Input::Tick);
     }
 }
@@ -102,7 +106,7 @@ impl Net for Simulated {
         let spec = Arc::new(Chain::fixed(9_700, 1).spec());
         let options = Options { seed: 5, memo: None };
         let world = World::new(&file, &plan, spec, &options, Vec::new()).expect("a world");
-        let strings = world.hosts.iter().map(|_| Rc::default()).collect();
+        let strings = world.hosts.iter().map(|_| Arc::default()).collect();
         let mut net = Self { world, strings };
         (0..sides).for_each(|side| net.put(side));
         net
@@ -148,7 +152,7 @@ impl Net for Simulated {
     fn next(&mut self, side: usize) -> Option<Seen> {
         let until: Moment = self.world.now() + PATIENCE;
         loop {
-            let told = self.strings[side].borrow_mut().told.pop_front();
+            let told = self.strings[side].lock().expect("no holder panics").told.pop_front();
             match told {
                 Some(Input::Connected { peer, address, direction }) => {
                     return Some(Seen::Connected { peer, address, direction });

@@ -1,0 +1,194 @@
+//! Verbs on the nodes of a running network: processes, liars, programs, clocks, mining, members, snapshots, logs, forks.
+
+use crate::harness::{
+    Chain, Net, Ports, Ran, figure, kette,
+    nets::{SOON, agreed},
+    nodes::is_running,
+    program, secs, text, until,
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+fn height(status: &Value, node: usize) -> Option<u64> {
+    status["list"][node]["height"].as_u64()
+}
+
+fn said(ran: &Ran) -> Value {
+    assert_eq!(ran.code, 0, "{ran:?}");
+    serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+/// Runs `kette net WORDS --json` on this network, for verbs that have verbs of their own.
+fn sub(net: &Net, words: &[&str]) -> Ran {
+    let home = net.home();
+    kette(&[&["--json", "net"], words, &["--home", text(&home)]].concat())
+}
+
+/// Four validators: kill, start, stop, restart, pause, resume, byz, clock, upgrade.
+#[test]
+fn validators_are_ended_held_replaced_and_made_to_lie() {
+    let ports = Ports::claim();
+    let (net, _) = Net::up(&["--base-port", &ports.p2p(0).to_string()]);
+    let rpcs = net.rpcs();
+    let pid = net.pid(3);
+    let killed = said(&net.run("kill", &["validator4"]));
+    assert_eq!(killed, json!([{ "node": "validator4", "did": "killed" }]));
+    assert!(!is_running(pid), "it is killed");
+    assert_eq!(said(&net.run("kill", &["validator4"]))[0]["did"], "down");
+    net.run("pause", &["validator4"]).fails(3, &["kette net start validator4"]);
+    net.run("kill", &["validator9"]).fails(2, &["`validator9` means no node"]);
+
+    // Others decide without it, for as long as it takes to tell a late block from one that was live.
+    let before = rpcs[0].height().expect("it runs");
+    let (_, away) = net.until("blocks of three validators", secs(60), |status| {
+        height(status, 0) > Some(before + 6)
+    });
+    said(&net.run("start", &["validator*"]));
+    agreed(&rpcs, before + 8, SOON);
+    let live = || {
+        let times = rpcs[3].ask("kette_finalityTimes", json!([]));
+        let times: Vec<u64> = serde_json::from_value(times).expect("numbers");
+        if times.len() < 5 { Err(times) } else { Ok(times) }
+    };
+    let (times, _) = until("blocks that were final while it looked on", SOON, live);
+    figure("verbs: a validator was away, ms", away.as_millis());
+    // It caught up with blocks that were seconds old; they count as nobody's time of finality.
+    let caught_up =
+        net.log("validator4").lines().filter(|line| line.contains("\"live\":false")).count();
+    assert!(caught_up >= 6, "only {caught_up} blocks were caught up with");
+    let away_ms = u64::try_from(away.as_millis()).expect("not so long");
+    assert!(times.iter().all(|ms| *ms < away_ms), "{times:?} after {away:?} away");
+
+    let paused = said(&net.run("pause", &["validator1"]));
+    assert_eq!(paused[0]["did"], "paused");
+    let state = fs::read_to_string(format!("/proc/{}/stat", net.pid(0))).expect("it is there");
+    assert!(state.contains(") T "), "{state}");
+    said(&net.run("resume", &["validator1"]));
+    let (old, restarted) = (net.pid(1), said(&net.run("restart", &["validator2"])));
+    assert_eq!(restarted[0]["did"], "restarted");
+    assert!(!is_running(old) && net.log("validator2").contains("\"stopped\""));
+
+    let copy = net.home().join("another-kette");
+    fs::copy(env!("CARGO_BIN_EXE_kette"), &copy).expect("a copy");
+    let upgraded = said(&net.run("upgrade", &["validator3", "--binary", text(&copy)]));
+    assert!(
+        upgraded["version"].as_str().is_some_and(|text| text.starts_with("kette")),
+        "{upgraded}"
+    );
+    assert_eq!(net.command_line(2)[0], text(&copy));
+    net.run("upgrade", &["validator3", "--binary", "/bin/true"]).fails(2, &["is not kette"]);
+
+    said(&sub(&net, &["clock", "skew", "validator2", "+1s"]));
+    assert!(net.command_line(1).windows(2).any(|pair| pair == ["--clock-offset", "1000"]));
+    said(&sub(&net, &["clock", "skew", "validator2", "0"]));
+
+    net.run("byz", &["validator4", "twin"]).fails(2, &["one identity at two places"]);
+    net.run("byz", &["validator4", "selfish-miner"]).fails(2, &["proof of work"]);
+    net.run("byz", &["validator4", "liar"]).fails(2, &["is no role", "equivocating-voter"]);
+    said(&net.run("byz", &["validator4", "equivocating-voter"]));
+    let jailed = || {
+        let shown = rpcs[0].ask("kette_validators", json!([]));
+        if shown["count"] == 3 { Ok(()) } else { Err(shown) }
+    };
+    until("the liar without a vote: its evidence is in a block", secs(60), jailed);
+    assert!(net.log("validator1").contains("signed two of what it may sign once"));
+    let back = said(&net.run("byz", &["validator4", "honest"]));
+    assert_eq!(back["role"], "honest");
+    let now = rpcs[0].height().expect("it runs");
+    agreed(&rpcs, now + 3, SOON);
+    assert_eq!(net.run("status", &[]).code, 0);
+    net.run("mine", &["validator1", "on"]).fails(2, &["no miners"]);
+}
+
+/// Three miners: add, rm, exec, mine, snapshot, logs, fork.
+#[test]
+fn networks_grow_shrink_fork_and_go_back() {
+    let ports = Ports::claim();
+    // Two miners of 200 hashes per second: a block every second or so.
+    let chain = Chain::fixed(9_461, 400);
+    let (net, _) = Net::of(&ports, &["a", "b"], &chain, "");
+    let added = said(&net.run("add", &["c", "--region", "EU-WEST"]));
+    assert_eq!((&added[0]["node"], &added[0]["p2p"]), (&json!("c"), &json!(ports.p2p(2))));
+    agreed(&net.rpcs(), 2, SOON);
+    net.run("add", &["a"]).fails(2, &["take another name"]);
+    let two = said(&net.run("add", &["--count", "2"]));
+    assert_eq!((&two[0]["node"], &two[1]["node"]), (&json!("node-3"), &json!("node-4")));
+    let left = said(&net.run("rm", &["node-3", "--purge"]));
+    assert_eq!(left["left"], json!(["node-3"]));
+    assert!(!net.database("node-3").exists());
+    net.until("four nodes in one network", SOON, |status| {
+        status["running"] == 4 && status["components"] == 1 && status["hash_equal"] == true
+    });
+
+    let asked = said(&net.run("exec", &["c", "--", "status"]));
+    assert_eq!(asked["moniker"], "c", "{asked}");
+    net.run("exec", &["*", "--", "status"]).fails(2, &["name one"]);
+
+    said(&net.run("mine", &["c", "on", "--hash-rate", "200"]));
+    assert!(net.command_line(2).iter().any(|arg| arg == "--mine"));
+    said(&net.run("mine", &["b", "off"]));
+    assert_eq!(net.rpcs()[1].ask("eth_mining", json!([])), json!(false));
+
+    let forked = said(&sub(&net, &["fork", "create", "--depth", "2"]));
+    assert!(forked["reorg_depth_max"].as_u64() >= Some(2), "{forked}");
+    let from = forked["cut_at_height"].as_u64().expect("a number");
+    assert!(forked["converged_height"].as_u64() >= Some(from + 2), "{forked}");
+
+    let saved = said(&sub(&net, &["snapshot", "save", "one"]));
+    assert!(saved["bytes"].as_u64() > Some(10_000), "{saved}");
+    sub(&net, &["snapshot", "save", "one"]).fails(2, &["already"]);
+    let at = net.until("all run again", SOON, |status| status["running"] == 4).0["height"].as_u64();
+    net.until("blocks after the snapshot", secs(60), |status| {
+        status["height"].as_u64() > at.map(|height| height + 5)
+    });
+    said(&net.run("stop", &["*"]));
+    said(&sub(&net, &["snapshot", "load", "one"]));
+    said(&net.run("start", &["node-4"]));
+    let back = net.until("the node is back", SOON, |status| height(status, 3) > Some(0)).0;
+    assert!(height(&back, 3) <= at.map(|height| height + 2), "{at:?} and {back}");
+    sub(&net, &["snapshot", "load", "two"]).fails(2, &["there are one"]);
+
+    // Who joined and who left stays so when the network comes up again.
+    said(&net.run("start", &["*"]));
+    said(&net.run("rm", &["b"]));
+    net.run("down", &[]);
+    let file = net.home().parent().expect("a folder").join("net.toml");
+    let up = net.run("up", &["--file", text(&file)]).json();
+    assert_eq!(
+        (&up["running"], net.names()),
+        (&json!(3), vec!["a".into(), "c".into(), "node-4".into()])
+    );
+    logs(&net);
+}
+
+fn logs(net: &Net) {
+    let all = net.run("logs", &["--grep", "NODE STARTED"]);
+    let lines: Vec<Value> =
+        all.out.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    assert!(lines.len() >= 6 && lines.iter().all(|line| line["message"] == "node started"));
+    let times: Vec<&str> = lines.iter().filter_map(|line| line["timestamp"].as_str()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(net.run("logs", &["a", "-n", "2"]).out.lines().count(), 2);
+    let home = net.home();
+    let mut follower = program()
+        .args(["net", "logs", "-f", "c", "--grep", "stopped", "--home", text(&home)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut shown = BufReader::new(follower.stdout.take().expect("piped")).lines();
+    // One of an earlier life first; then what is written while it looks on.
+    assert!(shown.next().is_some_and(|line| line.is_ok_and(|line| line.contains(" c "))));
+    let before = net.log("c").matches("\"stopped\"").count();
+    for _ in 1..before {
+        shown.next();
+    }
+    said(&net.run("stop", &["c"]));
+    assert!(shown.next().is_some_and(|line| line.is_ok_and(|line| line.contains("stopped"))));
+    // Its output is closed by now or soon; a killed process leaves nothing behind.
+    follower.kill().expect("it runs");
+    follower.wait().expect("a child of ours");
+}
