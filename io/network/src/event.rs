@@ -5,16 +5,21 @@ use kette_types::{
 };
 use std::net::SocketAddr;
 
+/// Tells one session of a driver from the next; they go up.
+pub type SessionNumber = u64;
+
 /// A fact from the network.
 ///
 /// Of one peer: `Connected`, then messages, then `Disconnected`; never a message outside. Every dial
 /// ends in exactly one `Connected` or `DialFailed`.
 #[derive(Clone, Debug)]
 pub enum NetworkEvent {
-    /// A session exists.
+    /// A session exists. Nothing can be sent on it before [`crate::Network::meet`].
     Connected {
         /// Who it is, proven by the transport.
         peer: PeerId,
+        /// Tells this session from others with the same peer.
+        session: SessionNumber,
         /// What was dialled, or where the peer came from; with the peer's identity.
         address: PeerAddress,
         /// Who dialled.

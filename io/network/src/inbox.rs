@@ -4,7 +4,10 @@
 //! the peer (TCP and QUIC flow control). One task takes from the most urgent channel that has
 //! something and fills the host's channel, which is short so that order is decided late.
 
-use crate::{event::NetworkEvent, stats::Counters};
+use crate::{
+    event::{NetworkEvent, SessionNumber},
+    stats::Counters,
+};
 use kette_types::{DisconnectReason, Lane, PeerId};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{
@@ -27,9 +30,6 @@ const URGENT_RUN_MAX: usize = 64;
 /// Bytes of large frames being received or waiting, of all peers together. In KiB, so that a permit
 /// count fits.
 const BUDGET_KIB: usize = 64 * 1024;
-
-/// Tells one session of a peer from the next.
-pub(crate) type SessionNumber = u64;
 
 enum Fact {
     Up(SessionNumber, PeerId, NetworkEvent),

@@ -28,9 +28,9 @@ mod tasks;
 mod transport;
 
 pub use config::Config;
-pub use event::{NetworkError, NetworkEvent, SendError};
+pub use event::{NetworkError, NetworkEvent, SendError, SessionNumber};
 pub use gate::CutSet;
 pub use link::{Delay, LinkShape, LinkShapes};
-pub use network::{Network, peer_id, start};
+pub use network::{Network, Reply, peer_id, start};
 pub use pages::Pages;
 pub use stats::{Handshakes, NetworkStats, PeerStats, Traffic};

@@ -4,7 +4,7 @@ use crate::{
     address::{from_libp2p, keypair},
     config::Config,
     driver::{self, Command},
-    event::{NetworkError, NetworkEvent, SendError},
+    event::{NetworkError, NetworkEvent, SendError, SessionNumber},
     gate::CutSet,
     link::{LinkShapes, Links},
     queue::{Frame, Pushed},
@@ -54,6 +54,23 @@ impl Network {
         self.shared.own
     }
 
+    /// Says that the host takes note of a session, at [`NetworkEvent::Connected`]. Before that nothing is sent on it and
+    /// no order of the host ends it: whatever the host says until then about this peer is meant for a former session,
+    /// which ended without its knowledge.
+    pub fn meet(&self, peer: PeerId, session: SessionNumber) {
+        let sessions = self.shared.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sessions.get(&peer).filter(|known| known.number == session) {
+            known.meet();
+        }
+    }
+
+    /// Returns the way back to a peer for an answer that will be ready later: it goes to the session that there is now,
+    /// or to none.
+    pub fn reply(&self, peer: PeerId) -> Option<Reply> {
+        let session = self.session(&peer).ok()?;
+        Some(Reply { network: self.clone(), session })
+    }
+
     /// Queues a message; never blocks. Encodes once when the same `Arc` goes to many peers in a row.
     ///
     /// # Errors
@@ -101,8 +118,15 @@ impl Network {
     /// Ends a session after the control frames that are queued, such as a goodbye, were written, or
     /// after a short time. Nothing can be sent to the peer from here on.
     pub fn disconnect(&self, peer: PeerId, reason: DisconnectReason) {
-        let session = self.shared.sessions_mut().remove(&peer);
-        if let Some(session) = session {
+        self.end(peer, reason, |_| true);
+    }
+
+    fn end(&self, peer: PeerId, reason: DisconnectReason, meant: impl Fn(&Session) -> bool) {
+        let mut sessions = self.shared.sessions_mut();
+        if !sessions.get(&peer).is_some_and(|session| session.is_met() && meant(session)) {
+            return;
+        }
+        if let Some(session) = sessions.remove(&peer) {
             session.close();
             self.command(Command::Disconnect(session.connection, reason));
         }
@@ -156,7 +180,8 @@ impl Network {
             return Err(SendError::Closed);
         }
         let sessions = self.shared.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(peer).map(Arc::clone).ok_or(SendError::NotConnected)
+        let met = sessions.get(peer).filter(|session| session.is_met());
+        met.map(Arc::clone).ok_or(SendError::NotConnected)
     }
 
     fn push(&self, session: &Session, message: &Message, frame: Frame) -> Result<(), SendError> {
@@ -164,10 +189,6 @@ impl Network {
     }
 
     fn push_on(&self, session: &Session, lane: Lane, frame: Frame) -> Result<(), SendError> {
-        if !session.begins(lane) {
-            // Meant for a former session with this peer: the host does not know of this one yet.
-            return Err(SendError::NotConnected);
-        }
         match session.push(lane, frame) {
             Pushed::Queued { open, .. } => {
                 if open {
@@ -183,6 +204,28 @@ impl Network {
     fn command(&self, command: Command) {
         // Fails only when the driver has stopped, which the host learns from its event channel.
         let _ = self.commands.send(command);
+    }
+}
+
+/// The way back to a peer, for one session.
+pub struct Reply {
+    network: Network,
+    session: Arc<Session>,
+}
+
+impl Reply {
+    /// Queues the answer; never blocks.
+    ///
+    /// # Errors
+    /// If it was not queued: [`SendError::NotConnected`] if the session is over.
+    pub fn send(&self, message: &Message) -> Result<(), SendError> {
+        self.network.push(&self.session, message, frame(message)?)
+    }
+
+    /// Ends the session, if it is not over.
+    pub fn disconnect(&self, reason: DisconnectReason) {
+        let number = self.session.number;
+        self.network.end(self.session.peer, reason, |session| session.number == number);
     }
 }
 

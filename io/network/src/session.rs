@@ -2,8 +2,8 @@
 
 use crate::{
     config::{CHUNK_BYTES, FRAME_RATE_MIN},
-    event::NetworkEvent,
-    inbox::{Inbox, SessionNumber},
+    event::{NetworkEvent, SessionNumber},
+    inbox::Inbox,
     link::{Link, Passage, Way},
     queue::{Frame, LaneQueue, Popped, Pushed},
     stats::{PeerStats, Traffic},
@@ -41,8 +41,8 @@ pub(crate) struct Session {
     rtt: AtomicU64,
     /// The first control frame was handed on.
     greeted: watch::Sender<bool>,
-    /// Our host spoke its first word, which is on the control lane.
-    begun: AtomicBool,
+    /// Our host knows of it: what it said before was meant for a former session with this peer.
+    met: AtomicBool,
 }
 
 impl Session {
@@ -67,14 +67,18 @@ impl Session {
             total,
             rtt: AtomicU64::new(0),
             greeted: watch::Sender::new(false),
-            begun: AtomicBool::new(false),
+            met: AtomicBool::new(false),
         }
     }
 
-    /// Tells whether something may be sent on `lane`: the first word of a session is on the control lane.
-    pub(crate) fn begins(&self, lane: Lane) -> bool {
-        lane == Lane::Control && !self.begun.swap(true, Ordering::Relaxed)
-            || self.begun.load(Ordering::Relaxed)
+    /// Notes that the host knows of it.
+    pub(crate) fn meet(&self) {
+        self.met.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the host knows of it.
+    pub(crate) fn is_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
     }
 
     /// Lets the other lanes flow.

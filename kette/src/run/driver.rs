@@ -79,6 +79,11 @@ impl Driver {
             self.gather(&mut inputs);
             let mut outputs = Vec::new();
             for input in inputs {
+                if matches!(input, Input::Connected { .. }) {
+                    // What was decided before goes to the peer's former session, or nowhere.
+                    self.perform(std::mem::take(&mut outputs))?;
+                    self.network.meet();
+                }
                 let now = self.clock.now();
                 outputs.extend(self.handle(now, input));
                 // The core may read its blocks and states back: they are written before its next input.

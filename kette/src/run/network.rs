@@ -1,12 +1,16 @@
 //! Between the core's words and the network's: sessions in, messages out, stored blocks served on the side.
 
 use super::links::Laboratory;
-use kette_network::{CutSet, Network, NetworkEvent, SendError};
+use kette_network::{CutSet, Network, NetworkEvent, SendError, SessionNumber};
 use kette_node::Input;
 use kette_rpc::{KindTraffic, Links, NetworkControl, Traffic};
 use kette_store::Reader;
 use kette_types::{Bytes, DisconnectReason, Lane, Message, PeerAddress, PeerId};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Requests of peers that are answered from the store at once; more wait in the peers' streams.
@@ -18,6 +22,8 @@ const SERVE_QUEUE_MAX: usize = 256;
 pub(super) struct NetworkLink {
     network: Network,
     events: mpsc::Receiver<NetworkEvent>,
+    /// Sessions of which the core was not told yet, in the order in which it will be.
+    unmet: VecDeque<(PeerId, SessionNumber)>,
     serving: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
@@ -27,6 +33,7 @@ impl NetworkLink {
         Self {
             network,
             events,
+            unmet: VecDeque::new(),
             serving: Arc::new(Semaphore::new(SERVING_MAX)),
             waiting: Arc::new(Semaphore::new(SERVE_QUEUE_MAX)),
         }
@@ -34,11 +41,28 @@ impl NetworkLink {
 
     /// Waits for the next event; `Some(None)` is one that the core does not need to know.
     pub(super) async fn next(&mut self) -> Option<Option<Input>> {
-        self.events.recv().await.map(to_input)
+        let event = self.events.recv().await?;
+        Some(self.input(event))
     }
 
     pub(super) fn try_next(&mut self) -> Option<Option<Input>> {
-        self.events.try_recv().ok().map(to_input)
+        let event = self.events.try_recv().ok()?;
+        Some(self.input(event))
+    }
+
+    fn input(&mut self, event: NetworkEvent) -> Option<Input> {
+        if let NetworkEvent::Connected { peer, session, .. } = &event {
+            self.unmet.push_back((*peer, *session));
+        }
+        to_input(event)
+    }
+
+    /// Says that the core is told of the next session now. Everything that it decided before must have been performed:
+    /// what comes from here on is meant for this session.
+    pub(super) fn meet(&mut self) {
+        if let Some((peer, session)) = self.unmet.pop_front() {
+            self.network.meet(peer, session);
+        }
     }
 
     pub(super) fn send(&self, peers: &[PeerId], message: &Arc<Message>) {
@@ -63,7 +87,8 @@ impl NetworkLink {
             tracing::debug!(%peer, "too many requests wait; dropped one");
             return;
         };
-        let (reader, network) = (reader.clone(), self.network.clone());
+        let Some(reply) = self.network.reply(peer) else { return };
+        let reader = reader.clone();
         let serving = self.serving.clone();
         tokio::spawn(async move {
             let _place = place;
@@ -72,8 +97,8 @@ impl NetworkLink {
                 tokio::task::spawn_blocking(move || kette_node::serve(&reader, &request)).await;
             match answer {
                 Ok(Ok(Some(message))) => {
-                    if let Err(SendError::Overflow(_)) = network.send(peer, Arc::new(message)) {
-                        network.disconnect(peer, DisconnectReason::TooSlow);
+                    if let Err(SendError::Overflow(_)) = reply.send(&message) {
+                        reply.disconnect(DisconnectReason::TooSlow);
                     }
                 }
                 Ok(Ok(None)) => {}
@@ -98,7 +123,7 @@ impl NetworkLink {
 
 fn to_input(event: NetworkEvent) -> Option<Input> {
     Some(match event {
-        NetworkEvent::Connected { peer, address, direction } => {
+        NetworkEvent::Connected { peer, address, direction, .. } => {
             Input::Connected { peer, address, direction }
         }
         NetworkEvent::Disconnected { peer, reason } => Input::Disconnected { peer, reason },

@@ -12,7 +12,7 @@ pub mod evidence;
 pub mod fairness;
 pub mod finality;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod fork_choice;
 pub mod inclusion;
 mod lineage;

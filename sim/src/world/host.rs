@@ -48,6 +48,8 @@ pub struct Host {
     pub life: u32,
     /// Why it stopped by itself, if it did.
     pub failed: Option<String>,
+    /// Counts inputs that the node took.
+    pub(crate) turns: u64,
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) busy_until: Moment,
     /// A turn is in the heap.
@@ -84,8 +86,8 @@ pub struct Session {
     pub(crate) last: Moment,
     /// Answers that wait for the uplink.
     pub(crate) backlog: super::backlog::Backlog,
-    /// The node spoke its first word on it.
-    pub(crate) begun: bool,
+    /// The turn in which the node was told of it: what it decided before is not meant for this session.
+    pub(crate) told: Option<u64>,
 }
 
 impl Host {

@@ -136,10 +136,10 @@ impl World {
                     self.turn(host as usize);
                 }
             }
-            Happening::Written { host, life, outputs } => {
+            Happening::Written { host, life, turn, outputs } => {
                 if self.alive(host, life) {
                     self.trace.event(at, host as usize, 6, outputs.len() as u64);
-                    self.after_write(host as usize, outputs);
+                    self.after_write(host as usize, turn, outputs);
                 }
             }
             Happening::Done { host, life, id, draw, work } => {

@@ -168,20 +168,22 @@ impl World {
         }
     }
 
-    /// Sends a message to a peer. Without a session nothing happens.
-    pub(super) fn send(&mut self, at: Moment, from: usize, peer: PeerId, frame: &Frame) {
-        let Some(session) = self.hosts[from].sessions.get_mut(&peer) else { return };
-        session.begun |= frame.lane == Lane::Control;
-        if !session.begun {
-            // Meant for a former session: the node does not know of this one yet. So does the driver.
-            return;
-        }
+    /// Sends a message to a peer, as its node decided in `turn`. Without a session nothing happens.
+    pub(super) fn send(&mut self, at: Moment, from: usize, turn: u64, peer: PeerId, frame: &Frame) {
+        let Some(session) = self.session_meant(from, turn, peer) else { return };
         let (to, link) = (session.remote, session.link);
         let faults = self.hosts[from].frames;
         if faults.any() {
             return self.send_badly(at, from, peer, to, link, frame);
         }
         self.transmit(at, from, peer, to, link, frame, false);
+    }
+
+    /// Returns the session with a peer if the node knew of it in `turn`. What it decided before, and what waited for a
+    /// slow write since, was meant for a former one. So does the driver.
+    fn session_meant(&self, host: usize, turn: u64, peer: PeerId) -> Option<&Session> {
+        let session = self.hosts[host].sessions.get(&peer)?;
+        session.told.is_some_and(|told| told <= turn).then_some(session)
     }
 
     fn send_badly(
@@ -372,7 +374,16 @@ impl World {
 
     /// Ends a session on the order of a node: after what was sent before. The other side learns no reason but from a
     /// goodbye; this side is told when that was read.
-    pub(super) fn disconnect(&mut self, from: usize, peer: PeerId, reason: DisconnectReason) {
+    pub(super) fn disconnect(
+        &mut self,
+        from: usize,
+        turn: u64,
+        peer: PeerId,
+        reason: DisconnectReason,
+    ) {
+        if self.session_meant(from, turn, peer).is_none() {
+            return;
+        }
         if let Some(session) = self.hosts[from].sessions.remove(&peer) {
             let Session { remote, link, last, .. } = session;
             let at = last.max(self.now + self.latency(from, remote));
@@ -485,7 +496,7 @@ impl Session {
             arrives: [never; 5],
             last: never,
             backlog: Backlog::default(),
-            begun: false,
+            told: None,
         }
     }
 }
@@ -529,4 +540,54 @@ impl Frame {
 fn ephemeral(mut address: PeerAddress) -> PeerAddress {
     address.socket.set_port(50_000);
     address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::fixture::Small;
+
+    /// A node may decide something for a session that ends while the decision waits for a slow write.
+    #[test]
+    fn what_was_decided_before_a_session_is_not_meant_for_it() {
+        let mut small = Small::new(2);
+        small.run(20);
+        let world = &mut small.world;
+        let (now, peer) = (world.now(), world.hosts[1].id);
+        let told = world.hosts[0].sessions[&peer].told.expect("both are connected");
+        let frame = Frame::new(Arc::new(Message::Ping(7)));
+        let mut sent = |world: &mut World, turn| {
+            let before = world.links.frames;
+            world.send(now, 0, turn, peer, &frame);
+            world.links.frames - before
+        };
+        assert_eq!(sent(world, told - 1), 0);
+        assert_eq!(sent(world, told), 1);
+        world.disconnect(0, told - 1, peer, DisconnectReason::Requested);
+        assert!(world.hosts[0].sessions.contains_key(&peer));
+        // One of which the node will hear next.
+        world.hosts[0].sessions.get_mut(&peer).expect("it is there").told = None;
+        assert_eq!(sent(world, told), 0);
+        world.disconnect(0, told, peer, DisconnectReason::Requested);
+        assert!(world.hosts[0].sessions.contains_key(&peer));
+    }
+
+    #[test]
+    fn a_node_that_was_told_of_a_lost_session_is_not_told_of_the_next() {
+        let mut small = Small::new(2);
+        small.run(20);
+        let world = &mut small.world;
+        let (id, address) = (world.hosts[1].id, world.hosts[1].address);
+        let connected = || Input::Connected { peer: id, address, direction: Direction::Outbound };
+        world.hosts[0].sessions.get_mut(&id).expect("connected").told = None;
+        world.pause(0, true);
+        world.input(0, connected());
+        world.input(0, Input::Disconnected { peer: id, reason: DisconnectReason::ConnectionLost });
+        world.input(0, connected());
+        let turns = world.hosts[0].turns;
+        world.pause(0, false);
+        let until = world.now() + Duration::from_millis(100);
+        world.run_until(until);
+        assert_eq!(world.hosts[0].sessions[&id].told, Some(turns + 3), "at the second one");
+    }
 }

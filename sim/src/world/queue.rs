@@ -22,7 +22,7 @@ pub(crate) enum Happening {
     /// A node that was busy takes what waits.
     Turn { host: u32, life: u32 },
     /// A node's write is durable, and what waited for it acts.
-    Written { host: u32, life: u32, outputs: std::vec::IntoIter<Output> },
+    Written { host: u32, life: u32, turn: u64, outputs: std::vec::IntoIter<Output> },
     /// Work is done.
     Done { host: u32, life: u32, id: JobId, draw: u32, work: Work },
 }

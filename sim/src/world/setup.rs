@@ -164,6 +164,7 @@ impl World {
                 sessions: BTreeMap::new(),
                 life: 0,
                 failed: None,
+                turns: 0,
                 inbox: VecDeque::new(),
                 busy_until: Moment::START,
                 turn_due: false,

@@ -71,6 +71,18 @@ impl World {
     fn take(&mut self, host: usize, input: Input) {
         let here = &mut self.hosts[host];
         let Some(machine) = &mut here.machine else { return };
+        here.turns += 1;
+        let turn = here.turns;
+        if let Input::Connected { peer, .. } = &input {
+            // If the peer came once more meanwhile, this session is gone, and the node will be told of the next.
+            let again =
+                |input: &Input| matches!(input, Input::Connected { peer: p, .. } if p == peer);
+            if let Some(session) = here.sessions.get_mut(peer)
+                && !here.inbox.iter().any(again)
+            {
+                session.told = Some(turn);
+            }
+        }
         let time = here.clock.time(self.now);
         let spent = Spent::on(&input);
         if self.trace.is_read() {
@@ -83,15 +95,15 @@ impl World {
             at = at + spent.and(&outputs).time(pace * here.slow);
             here.busy_until = at;
         }
-        self.perform(host, at, outputs.into_iter());
-        self.send_raw(host, at);
+        self.perform(host, at, turn, outputs.into_iter());
+        self.send_raw(host, at, turn);
         self.schedule_tick(host);
     }
 
-    fn send_raw(&mut self, host: usize, at: Moment) {
+    fn send_raw(&mut self, host: usize, at: Moment, turn: u64) {
         let Some(machine) = &mut self.hosts[host].machine else { return };
         for RawFrame { to, lane, bytes } in machine.raw() {
-            self.send(at, host, to, &Frame::raw(lane, bytes));
+            self.send(at, host, turn, to, &Frame::raw(lane, bytes));
         }
     }
 
@@ -100,6 +112,7 @@ impl World {
         &mut self,
         host: usize,
         at: Moment,
+        turn: u64,
         mut outputs: std::vec::IntoIter<Output>,
     ) {
         let life = self.hosts[host].life;
@@ -107,11 +120,11 @@ impl World {
         while let Some(output) = outputs.next() {
             notable |= matches!(output, Output::Persist(_) | Output::Event(_));
             if let Output::Persist(records) = output {
-                if self.write(host, at, &records, &mut outputs) {
+                if self.write(host, at, turn, &records, &mut outputs) {
                     return;
                 }
             } else {
-                self.perform_one(host, at, output);
+                self.perform_one(host, at, turn, output);
             }
             if self.hosts[host].life != life || self.hosts[host].machine.is_none() {
                 return;
@@ -127,6 +140,7 @@ impl World {
         &mut self,
         host: usize,
         at: Moment,
+        turn: u64,
         records: &[Record],
         rest: &mut std::vec::IntoIter<Output>,
     ) -> bool {
@@ -162,7 +176,7 @@ impl World {
         here.busy_until = at + time;
         let outputs = std::mem::take(rest);
         let (to, life) = (host as u32, here.life);
-        self.queue.push(at + time, Happening::Written { host: to, life, outputs });
+        self.queue.push(at + time, Happening::Written { host: to, life, turn, outputs });
         true
     }
 
@@ -177,12 +191,17 @@ impl World {
     }
 
     /// A write is durable: what waited for it acts, and the node goes on.
-    pub(super) fn after_write(&mut self, host: usize, outputs: std::vec::IntoIter<Output>) {
+    pub(super) fn after_write(
+        &mut self,
+        host: usize,
+        turn: u64,
+        outputs: std::vec::IntoIter<Output>,
+    ) {
         self.hosts[host].writing = false;
         if self.written(host) {
             return;
         }
-        self.perform(host, self.now, outputs);
+        self.perform(host, self.now, turn, outputs);
         if self.hosts[host].is_up() && !self.hosts[host].writing {
             self.observe(&Observation::Turned { host });
         }
@@ -190,18 +209,18 @@ impl World {
         self.schedule_tick(host);
     }
 
-    fn perform_one(&mut self, host: usize, at: Moment, output: Output) {
+    fn perform_one(&mut self, host: usize, at: Moment, turn: u64, output: Output) {
         match output {
             Output::Persist(_) => unreachable!("handled by the caller"),
-            Output::Send(peers, message) => self.send_all(host, at, &peers, message),
+            Output::Send(peers, message) => self.send_all(host, at, turn, &peers, message),
             Output::Serve(peer, request) => match serve(&*self.hosts[host].disk, &request) {
-                Ok(Some(answer)) => self.send_all(host, at, &[peer], Arc::new(answer)),
+                Ok(Some(answer)) => self.send_all(host, at, turn, &[peer], Arc::new(answer)),
                 Ok(None) => {}
                 // As the driver does: nobody is answered, the store's failure shows when the node reads.
                 Err(error) => tracing::debug!(host, %error, "cannot serve"),
             },
             Output::Dial(address) => self.dial(at, host, address),
-            Output::Disconnect(peer, reason) => self.disconnect(host, peer, reason),
+            Output::Disconnect(peer, reason) => self.disconnect(host, turn, peer, reason),
             Output::Start(id, job) => self.start_job(host, at, id, job),
             Output::Cancel(id) => drop(self.hosts[host].jobs.remove(&id)),
             Output::Reply(ticket, result) => {
@@ -212,11 +231,18 @@ impl World {
         }
     }
 
-    fn send_all(&mut self, host: usize, at: Moment, to: &[PeerId], message: Arc<Message>) {
+    fn send_all(
+        &mut self,
+        host: usize,
+        at: Moment,
+        turn: u64,
+        to: &[PeerId],
+        message: Arc<Message>,
+    ) {
         self.observe(&Observation::Sent { host, to, message: &message });
         let frame = Frame::new(message);
         for peer in to {
-            self.send(at, host, *peer, &frame);
+            self.send(at, host, turn, *peer, &frame);
         }
     }
 

@@ -109,7 +109,8 @@ impl World {
         let outputs = machine.stop();
         // A clean stop waits for its writes.
         let fsync = std::mem::take(&mut self.fsync);
-        self.perform(host, self.now, outputs.into_iter());
+        let turn = self.hosts[host].turns;
+        self.perform(host, self.now, turn, outputs.into_iter());
         self.fsync = fsync;
         if self.hosts[host].is_up() {
             self.hosts[host].disk.sync();

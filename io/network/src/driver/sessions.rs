@@ -59,7 +59,8 @@ impl Driver {
         self.sessions.insert(connection, live);
         // Known before it is announced, so that the host can answer at once.
         self.shared.sessions_mut().insert(peer, session);
-        if !self.inbox.up(number, peer, NetworkEvent::Connected { peer, address, direction }) {
+        let up = NetworkEvent::Connected { peer, session: number, address, direction };
+        if !self.inbox.up(number, peer, up) {
             tracing::warn!(peer = %peer.short(), "session refused: the node is too far behind");
             self.end_session(connection, DisconnectReason::TooSlow, false);
             self.swarm.close_connection(connection);

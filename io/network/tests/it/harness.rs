@@ -67,6 +67,9 @@ impl Node {
         within(what, async {
             loop {
                 let event = self.events.recv().await.expect("the driver runs");
+                if let NetworkEvent::Connected { peer, session, .. } = &event {
+                    self.network.meet(*peer, *session);
+                }
                 if let Some(found) = pick(event) {
                     return found;
                 }
@@ -77,7 +80,7 @@ impl Node {
 
     pub(crate) async fn connected(&mut self, peer: PeerId) -> (PeerAddress, Direction) {
         self.until("connected", |event| match event {
-            NetworkEvent::Connected { peer: who, address, direction } if who == peer => {
+            NetworkEvent::Connected { peer: who, address, direction, .. } if who == peer => {
                 Some((address, direction))
             }
             _ => None,

@@ -3,7 +3,7 @@
 use crate::harness::{Node, bulk, config, connect, id, one_of_each, talk, within};
 use kette_network::{NetworkError, NetworkEvent, SendError, start};
 use kette_types::{B256, Direction, DisconnectReason, Lane, Message, PeerAddress, Transport};
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 async fn carries_every_lane(transport: Transport) {
     let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
@@ -293,4 +293,39 @@ async fn shutdown_frees_the_ports_at_once_and_tells_the_peers() {
         config.listen = vec![address.socket];
         let _again = Node::with(config).await;
     }
+}
+
+/// What a host decided for a former session must not reach the next one: it would come before our hello.
+#[tokio::test]
+async fn nothing_is_sent_on_a_session_that_the_host_did_not_meet() {
+    let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
+    a.network.dial(b.address(Transport::Tcp));
+    b.connected(a.id()).await;
+    let session = loop {
+        match within("connected", a.events.recv()).await.expect("the driver runs") {
+            NetworkEvent::Connected { peer, session, .. } if peer == b.id() => break session,
+            _ => {}
+        }
+    };
+    let ping = Arc::new(Message::Ping(1));
+    let send = || a.network.send(b.id(), ping.clone());
+    assert_eq!(send(), Err(SendError::NotConnected));
+    assert!(a.network.reply(b.id()).is_none());
+    a.network.disconnect(b.id(), DisconnectReason::Requested);
+    a.network.meet(b.id(), session + 1);
+    assert_eq!(send(), Err(SendError::NotConnected), "another session");
+    a.network.meet(b.id(), session);
+    assert_eq!(send(), Ok(()), "it was not ended");
+    b.heard(a.id(), &ping).await;
+    // The way back of an answer ends with the session it was asked on.
+    let reply = a.network.reply(b.id()).expect("a session");
+    assert_eq!(reply.send(&Message::Ping(2)), Ok(()));
+    b.heard(a.id(), &Message::Ping(2)).await;
+    b.network.disconnect(a.id(), DisconnectReason::Requested);
+    a.disconnected(b.id()).await;
+    b.disconnected(a.id()).await;
+    connect(&mut a, &mut b, Transport::Tcp).await;
+    assert_eq!(reply.send(&Message::Ping(3)), Err(SendError::NotConnected));
+    reply.disconnect(DisconnectReason::TooSlow);
+    talk(&mut a, &mut b, &Message::Ping(4)).await;
 }

@@ -107,11 +107,12 @@ impl Net for Real {
     }
 
     fn next(&mut self, side: usize) -> Option<Seen> {
-        let (_, events) = self.sides[side].driver.as_mut().expect("it runs");
+        let (network, events) = self.sides[side].driver.as_mut().expect("it runs");
         loop {
             let event = self.runtime.block_on(async { timeout(PATIENCE, events.recv()).await });
             return Some(match event.ok()?? {
-                NetworkEvent::Connected { peer, address, direction } => {
+                NetworkEvent::Connected { peer, session, address, direction } => {
+                    network.meet(peer, session);
                     Seen::Connected { peer, address, direction }
                 }
                 NetworkEvent::Disconnected { peer, reason } => Seen::Disconnected { peer, reason },

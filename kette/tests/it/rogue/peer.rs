@@ -43,11 +43,13 @@ impl Rogue {
         let target = network.peer_id();
         let mut rogue = Self { target, network, events, runtime, goodbye: None, over: None };
         let found = rogue.next(secs(3), |event| match event {
-            NetworkEvent::Connected { peer, .. } => Some(Ok(*peer)),
+            NetworkEvent::Connected { peer, session, .. } => Some(Ok((*peer, *session))),
             NetworkEvent::DialFailed { error, .. } => Some(Err(error.clone())),
             _ => None,
         });
-        rogue.target = found.unwrap_or_else(|| Err("nothing".to_owned()))?;
+        let (target, session) = found.unwrap_or_else(|| Err("nothing".to_owned()))?;
+        rogue.target = target;
+        rogue.network.meet(target, session);
         Ok(rogue)
     }
 
