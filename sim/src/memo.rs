@@ -3,12 +3,9 @@
 //! Both are functions of what their key commits to, so sharing them changes nothing but the cost. The states kept here
 //! descend from a genesis state that lies wholly in memory: they never read any node's disk.
 
-use alloy_primitives::keccak256;
+use alloy_primitives::Keccak256;
 use kette_chain::ExecutedBlock;
-use kette_types::{
-    Address, B256, Transaction,
-    bft::{PublicKey, Signature},
-};
+use kette_types::{Address, B256, Transaction};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -24,7 +21,7 @@ pub struct Memo {
 struct Inner {
     blocks: BTreeMap<B256, Arc<ExecutedBlock>>,
     senders: BTreeMap<B256, Option<Address>>,
-    /// Judged signatures of validators, by what was judged.
+    /// Judged signatures and proofs of validators, by what was judged.
     signatures: BTreeMap<B256, bool>,
 }
 
@@ -78,14 +75,14 @@ impl kette_node::Memo for Memo {
 }
 
 impl kette_consensus::bft::SignatureMemo for Memo {
-    fn verify(
-        &self,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &Signature,
-        judge: &dyn Fn() -> bool,
-    ) -> bool {
-        let name = keccak256([key.0.as_slice(), signature.as_slice(), message].concat());
+    fn is_right(&self, claim: &[&[u8]], judge: &dyn Fn() -> bool) -> bool {
+        let mut hasher = Keccak256::new();
+        for part in claim {
+            // With its length, so that no two claims read the same.
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        let name = hasher.finalize();
         let mut inner = self.lock();
         if let Some(known) = inner.signatures.get(&name) {
             return *known;

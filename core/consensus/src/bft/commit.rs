@@ -41,6 +41,9 @@ impl Bft {
         if let Some(reason) = self.guard.silent(head.number + 1) {
             out.push(Output::Alarm(format!("this validator does not sign: {reason}")));
         }
+        if let Some(state) = self.guard.take_unfiled() {
+            out.push(Output::Sign(state));
+        }
         self.log = log;
         self.begin_height(now, head, tree, out);
         self.log.clear();
@@ -218,7 +221,7 @@ impl Bft {
         tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
-        let Some(voting) = &self.voting else { return };
+        let Some(voting) = self.voting.as_ref().filter(|_| !self.forked) else { return };
         let Some(head) = tree.get(certificate.block).cloned() else { return };
         let began = voting.began;
         let set = voting.set().clone();

@@ -91,6 +91,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Guard {
     last: Option<SignState>,
+    /// What the log says and the file does not: the power went between the two writes.
+    unfiled: Option<SignState>,
     /// Up to and including this height it only watches.
     watch_until: u64,
     reason: Option<String>,
@@ -106,13 +108,14 @@ impl Guard {
         height: u64,
         seen: bool,
     ) -> Self {
-        let mut guard = Self { last: None, watch_until: 0, reason: None };
+        let mut guard = Self { last: None, unfiled: None, watch_until: 0, reason: None };
         let Some(identity) = identity else { return guard };
         if is_planted(Bug::VoteAgain) {
             return guard;
         }
         let mut logged: Vec<SignState> =
             log.iter().filter_map(|entry| entry.signed(domain)).collect();
+        logged.retain(|state| state.key == identity.key());
         logged.sort_by_key(SignState::place);
         let newest = logged.last().cloned();
         match &identity.signed {
@@ -141,12 +144,19 @@ impl Guard {
         if let Some(newest) = newest
             && guard.last.as_ref().is_none_or(|last| last.place() < newest.place())
         {
+            guard.unfiled = (guard.watch_until == 0).then(|| newest.clone());
             guard.last = Some(newest);
         }
         guard
     }
 
-    fn never(&mut self, reason: String) {
+    /// Takes what must be in the sign-state file before anything of the log is said again.
+    pub(super) fn take_unfiled(&mut self) -> Option<SignState> {
+        self.unfiled.take()
+    }
+
+    /// Signs nothing from here on.
+    pub(super) fn never(&mut self, reason: String) {
         self.watch_until = u64::MAX;
         self.reason = Some(reason);
     }
@@ -199,4 +209,41 @@ pub(super) fn signed_by(
     set.position(key)
         .and_then(|index| u16::try_from(index).ok())
         .is_some_and(|index| seal.last_commit.signers.contains(&index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kette_types::bft::VoteKind;
+
+    const DOMAIN: Domain = Domain(B256::repeat_byte(9));
+
+    fn vote(identity: &Identity, height: u64, kind: VoteKind) -> Entry {
+        let block = B256::with_last_byte(height as u8);
+        Entry::Vote(Vote::sign(DOMAIN, &identity.secret, kind, height, 0, block))
+    }
+
+    /// A vote is written to the log, then to the file, then said. Whatever the file lacks must get there before it is
+    /// said again, or a database from a backup would not be noticed.
+    #[test]
+    fn what_the_log_knows_and_the_file_does_not_is_filed_first() {
+        let me = Identity::from_seed(&B256::repeat_byte(1), None);
+        let other = Identity::from_seed(&B256::repeat_byte(2), None);
+        let prepare = vote(&me, 7, VoteKind::Prepare);
+        let precommit = vote(&me, 7, VoteKind::Precommit);
+        let state = |entry: &Entry| entry.signed(DOMAIN);
+        let unfiled = |file: Option<SignState>, log: &[Entry], seen: bool| {
+            let identity = Identity { signed: file, ..me.clone() };
+            Guard::new(Some(&identity), DOMAIN, log, 7, seen).take_unfiled()
+        };
+        let both = [prepare.clone(), precommit.clone()];
+        assert_eq!(unfiled(None, &both, false), state(&precommit), "the very first votes");
+        assert_eq!(unfiled(state(&prepare), &both, true), state(&precommit));
+        assert_eq!(unfiled(state(&precommit), &both, true), None, "all is filed");
+        assert_eq!(unfiled(state(&precommit), &both[..1], true), None, "it watches");
+        assert_eq!(unfiled(None, &both, true), None, "it never signs");
+        assert_eq!(unfiled(state(&vote(&other, 6, VoteKind::Prepare)), &both, true), None);
+        let foreign = [vote(&other, 7, VoteKind::Prepare)];
+        assert_eq!(unfiled(None, &foreign, false), None, "votes of a key it had before");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::vrf;
 use alloy_primitives::B256;
-use kette_types::bft::{PublicKey, SecretKey, Signature};
+use kette_types::bft::{PublicKey, SecretKey};
 pub use kette_types::bft::{SignRegression, SignState};
 use std::fmt;
 
@@ -50,14 +50,9 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Remembers judged signatures for all nodes of one process: what is right does not depend on who checks.
+/// Remembers judged signatures and proofs for all nodes of one process: what is right does not depend on who checks.
 pub trait SignatureMemo: fmt::Debug + Send + Sync {
-    /// Tells whether the signature is right, judging it with `judge` if nobody did before.
-    fn verify(
-        &self,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &Signature,
-        judge: &dyn Fn() -> bool,
-    ) -> bool;
+    /// Tells whether a claim is right, judging it with `judge` if nobody did before. A claim is everything that the
+    /// verdict depends on: what kind of proof it is, the key, what is proven, the proof.
+    fn is_right(&self, claim: &[&[u8]], judge: &dyn Fn() -> bool) -> bool;
 }

@@ -26,6 +26,10 @@
 //! the prepares behind a lock are written; the rest peers send again. A node whose sign state knows more than its
 //! log only watches until that height is decided (`guard.rs`).
 //!
+//! **Forks.** A certificate that contradicts a block that is final here proves that at least a third of the weight
+//! signed twice or forgot its locks. The node keeps what is final and goes on serving it, passes the certificate on,
+//! raises an alarm, and signs and decides nothing any more: an operator must choose a chain (`receive.rs`).
+//!
 //! **Messages.** Proposals and votes are checked, counted and passed on. A node tells its position to new peers
 //! and when nothing moves; who is ahead answers with what it lacks (`help.rs`).
 //!
@@ -105,6 +109,8 @@ pub struct Bft {
     /// When each peer was helped last.
     helped: BTreeMap<PeerId, Time>,
     counters: Counters,
+    /// A certificate contradicts what is final here: nothing is signed or decided any more.
+    forked: bool,
 }
 
 /// Messages of the next height. Bounded in number, in all and per peer.
@@ -162,6 +168,7 @@ impl Bft {
             pending: false,
             helped: BTreeMap::new(),
             counters: Counters::default(),
+            forked: false,
         }
     }
 

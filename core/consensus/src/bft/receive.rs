@@ -52,7 +52,7 @@ impl Bft {
             Message::Commit(certificate) if certificate.height == height => {
                 self.certificate(now, peer, certificate, bytes, tree, out);
             }
-            Message::Commit(_) => {}
+            Message::Commit(certificate) => self.old_certificate(peer, &certificate, bytes, out),
             Message::Evidence(evidence) => self.evidence(peer, *evidence, bytes, out),
             Message::Position(position) => self.help(now, peer, position, out),
         }
@@ -217,7 +217,7 @@ impl Bft {
             if header.parent_hash == voting.parent.hash() {
                 self.commit(now, certificate, Source::Others, tree, out);
             } else {
-                forked(height, block, out);
+                self.halt(height, block, out);
             }
         } else {
             voting.commit = Some(certificate);
@@ -267,6 +267,42 @@ impl Bft {
         out.push(Output::Event(Event::Evidence { height, culprit, what }));
     }
 
+    /// A certificate of the height before: another one of our final block says nothing, that of another block all.
+    fn old_certificate(
+        &mut self,
+        peer: PeerId,
+        certificate: &Certificate,
+        bytes: &Bytes,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((last, set)) = self.commits.newest() else { return };
+        let (height, block) = (certificate.height, certificate.block);
+        if last.height != height || last.block == block || self.forked {
+            return;
+        }
+        match self.rules.check_certificate(certificate, height, block, set) {
+            Ok(()) => {
+                out.push(Output::Gossip(bytes.clone()));
+                self.halt(height, block, out);
+            }
+            Err(error) => out.push(Output::Fault(peer, format!("certificate: {error}"))),
+        }
+    }
+
+    /// A quorum decided for a block that contradicts our final block: at least a third of the weight signed twice or
+    /// forgot its locks. What is final stays so; nothing more is signed or decided, an operator must choose.
+    fn halt(&mut self, height: u64, block: B256, out: &mut Vec<Output>) {
+        if std::mem::replace(&mut self.forked, true) {
+            return;
+        }
+        let what = format!(
+            "the chain has forked: validators made block {block} of height {height} final, which contradicts our \
+             final block; this node signs and decides nothing any more"
+        );
+        self.guard.never(what.clone());
+        out.push(Output::Alarm(what));
+    }
+
     /// A block at this height or above joined the tree.
     pub(super) fn block(&mut self, now: Time, hash: B256, tree: &BlockTree, out: &mut Vec<Output>) {
         let (Some(voting), Some(header)) = (&mut self.voting, tree.get(hash)) else { return };
@@ -279,7 +315,8 @@ impl Bft {
         if header.parent_hash != voting.parent.hash() {
             if voting.commit.take_if(|commit| commit.block == hash).is_some() {
                 voting.fetch.remove(&hash);
-                forked(voting.height, hash, out);
+                let height = voting.height;
+                self.halt(height, hash, out);
             }
             return;
         }
@@ -322,15 +359,6 @@ impl Bft {
             self.carry_out(now, effects, tree, out);
         }
     }
-}
-
-/// A quorum decided for a block that does not follow our final block: at least a third of the weight signed twice or
-/// forgot its locks. What is final stays so; an operator must choose.
-fn forked(height: u64, block: B256, out: &mut Vec<Output>) {
-    out.push(Output::Alarm(format!(
-        "the chain has forked: validators made block {block} of height {height} final, which does not follow our \
-         final block"
-    )));
 }
 
 fn what(evidence: &Evidence) -> &'static str {

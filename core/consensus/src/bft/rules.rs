@@ -190,7 +190,14 @@ impl Rules {
         let key = vrf::PublicKey::from_bytes(leader.vrf_key.0).map_err(Violation::Vrf)?;
         let proof = vrf::Proof::try_from(seal.proof.as_ref()).map_err(Violation::Vrf)?;
         let alpha = leader::alpha(header.mix_hash, header.number, seal.round);
-        vrf::verify(&key, alpha.as_slice(), &proof).map_err(Violation::Vrf)?;
+        let verify = || vrf::verify(&key, alpha.as_slice(), &proof);
+        let claim = [b"ecvrf", leader.vrf_key.as_slice(), alpha.as_slice(), seal.proof.as_ref()];
+        if let Some(memo) = &self.memo
+            && memo.is_right(&claim, &|| verify().is_ok())
+        {
+            return Ok(());
+        }
+        verify().map_err(Violation::Vrf)?;
         Ok(())
     }
 
@@ -228,7 +235,8 @@ impl Rules {
     pub(super) fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
         let judge = || key.verify(message, signature);
         match &self.memo {
-            Some(memo) => memo.verify(key, message, signature, &judge),
+            Some(memo) => memo
+                .is_right(&[b"ed25519", key.0.as_slice(), message, signature.as_slice()], &judge),
             None => judge(),
         }
     }
