@@ -30,13 +30,15 @@ pub enum Bug {
     QuorumOffByOne,
     /// Whatever names a block as final is believed.
     CertificateUnchecked,
+    /// Of the validators that share a subsidy the first one gets a wei too much, at the producer's cost.
+    RewardOffByOne,
     /// A validator that restarts neither knows what it signed nor where.
     VoteAgain,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoReRequest,
         Self::SendBeforeDurable,
         Self::DuplicateReward,
@@ -49,6 +51,7 @@ impl Bug {
         Self::ForgetLock,
         Self::QuorumOffByOne,
         Self::CertificateUnchecked,
+        Self::RewardOffByOne,
         Self::VoteAgain,
     ];
 
@@ -67,6 +70,7 @@ impl Bug {
             Self::ForgetLock => "forget-lock",
             Self::QuorumOffByOne => "quorum-off-by-one",
             Self::CertificateUnchecked => "certificate-unchecked",
+            Self::RewardOffByOne => "reward-off-by-one",
             Self::VoteAgain => "vote-again",
         }
     }

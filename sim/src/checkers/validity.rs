@@ -1,7 +1,8 @@
 //! What honest nodes attach is valid, and what they refuse is not, by the independent [`Validator`].
 //!
 //! Each distinct block is judged once per run. Blocks of liars are remembered as far as they were sent whole, so that a
-//! refusal of a good one is noticed.
+//! refusal of a good one is noticed. That is judged on `pow` only: on `bft` a node rightly refuses a valid block if its
+//! leader made too many for one round.
 
 use super::{
     Checker, Observation,
@@ -40,9 +41,6 @@ impl Checker for Validity {
     }
 
     fn observe(&mut self, world: &World, seen: &Observation<'_>) -> Result<(), String> {
-        if world.spec.pow().is_none() {
-            return Ok(());
-        }
         match seen {
             Observation::Ordered { host, records } if world.hosts[*host].is_honest() => {
                 records.iter().try_for_each(|record| match record {
@@ -51,7 +49,7 @@ impl Checker for Validity {
                 })
             }
             Observation::Event { host, event: Event::InvalidBlock { hash, reason, .. } }
-                if world.hosts[*host].is_honest() =>
+                if world.hosts[*host].is_honest() && world.spec.pow().is_some() =>
             {
                 let who = &world.hosts[*host].name;
                 self.refused(world, *hash, format!("{who} refuses block {hash}: {reason}"))
@@ -101,7 +99,7 @@ impl Validity {
         if !world.faulty {
             // The node checked earlier than now, so a clock that goes steadily shows at least as much as then.
             let clock = world.hosts[host].clock.time(world.now());
-            let limit = Duration::from_secs(future_limit(world));
+            let limit = future_limit(world);
             let ahead = Time::from_secs(block.block.header.timestamp).since(clock);
             if ahead > limit {
                 return Err(format!("{who} attached block {number} {hash}, {ahead:?} ahead of it"));
@@ -117,7 +115,10 @@ impl Validity {
             Err(Refusal::UnknownParent(parent)) if self.judged.contains(&parent) => return Ok(()),
             Err(refusal) => return wrong(refusal.to_string()),
         };
-        let difficulty = block.block.header.difficulty;
+        let difficulty = match world.spec.bft() {
+            Some(_) => U256::ONE,
+            None => block.block.header.difficulty,
+        };
         let parent = block.block.header.parent_hash;
         let total = self.total_weights[&parent].saturating_add(difficulty);
         self.total_weights.insert(hash, total);
@@ -198,6 +199,10 @@ impl Validity {
     }
 }
 
-fn future_limit(world: &World) -> u64 {
-    engine::pow(&world.spec).map_or(u64::MAX, |pow| pow.future_limit)
+fn future_limit(world: &World) -> Duration {
+    match (engine::pow(&world.spec), world.spec.bft()) {
+        (Some(pow), _) => Duration::from_secs(pow.future_limit),
+        (None, Some(bft)) => Duration::from_millis(bft.clock_drift_ms),
+        (None, None) => Duration::MAX,
+    }
 }

@@ -2,21 +2,26 @@
 
 use crate::support::{assert_ok, run};
 use kette_chain::Record;
+use kette_consensus::Status;
 use kette_consensus::bft::Message as Said;
-use kette_node::Input;
+use kette_node::{Event, Input};
 use kette_sim::{
-    Moment,
-    checkers::{Checker, Observation, evidence::Evidences, vote_discipline::VoteDiscipline},
+    Moment, World,
+    checkers::{
+        Checker, Observation, evidence::Evidences, validity::Validity,
+        vote_discipline::VoteDiscipline,
+    },
+    disk::Loss,
     run::{Run, RunOptions, RunReport, Scenario},
     scenario::NetworkFile,
     swarm,
 };
 use kette_types::{
-    B256, Bytes, Message,
-    bft::{Certificate, Vote, VoteKind},
+    B256, Bytes, Message, PeerId,
+    bft::{Certificate, Seal, Vote, VoteKind},
     planted::{Bug, plant},
 };
-use std::time::Duration;
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// The default chain.
 const BFT4: &str = include_str!("../../../kette/presets/chains/bft4.json");
@@ -160,6 +165,42 @@ at = "2s"
 churn = { nodes = ["*"], every = "100ms", down = "20ms", for = "36s" }
 "#;
 
+/// Producer and signers share a subsidy; now and then one of four is away, and in the end it is jailed.
+const SHARED: &str = r#"
+[genesis.config.kette.engine.bft]
+producerShare = 400000
+[genesis.config.kette.engine.bft.slashing]
+downtimeWindow = 10
+downtimeMissed = 5
+downtimeShare = 10000
+[[step]]
+at = "10s"
+crash = { nodes = ["v-2"], restart_after = "15s" }
+"#;
+
+/// Runs with the judge of validity alone; returns its verdict, and whether the set of validators changed.
+fn validity(scenario: &Scenario) -> (Option<String>, bool) {
+    let judges: Vec<Box<dyn Checker>> = vec![Box::new(Validity::default())];
+    let mut run = Run::with_checkers(scenario, &RunOptions::default(), judges).unwrap();
+    while run.advance(u64::MAX) {}
+    let violation = run.world.violations().first().map(|violation| violation.what.clone());
+    let changed = run.world.blocks.values().any(|history| {
+        let seal = Seal::decode_exact(history.block.block.header.seal());
+        seal.is_ok_and(|seal| !seal.next.is_empty())
+    });
+    (violation, changed)
+}
+
+#[test]
+fn a_share_that_is_off_by_a_wei_is_found_by_replaying_blocks() {
+    let scenario = four(SHARED);
+    assert_eq!(validity(&scenario), (None, true), "somebody is jailed, and all is as it should be");
+    plant(Some(Bug::RewardOffByOne));
+    let (violation, _) = validity(&scenario);
+    plant(None);
+    assert!(violation.as_ref().is_some_and(|what| what.contains("state root")), "{violation:?}");
+}
+
 #[test]
 fn a_quorum_that_is_none_is_found() {
     let judge = planted(Bug::QuorumOffByOne, &four(""), 1);
@@ -228,4 +269,160 @@ fn double_votes_without_proof_are_found() {
     };
     assert!(judged(0, [1, 2]).unwrap_err().contains("sign twice"));
     judged(0, [1, 1]).unwrap();
+}
+
+/// Notes what nodes say and write, and objects to nothing.
+#[derive(Default)]
+struct Notes {
+    alarms: Vec<(usize, String)>,
+    signed: u64,
+    locked: Option<usize>,
+}
+
+struct Scribe(Rc<RefCell<Notes>>);
+
+impl Checker for Scribe {
+    fn name(&self) -> &'static str {
+        "scribe"
+    }
+
+    fn observe(&mut self, _: &World, seen: &Observation<'_>) -> Result<(), String> {
+        let mut notes = self.0.borrow_mut();
+        match seen {
+            Observation::Event { host, event: Event::Alarm(text) } => {
+                notes.alarms.push((*host, text.clone()));
+            }
+            Observation::Ordered { host, records } => {
+                for record in *records {
+                    match record {
+                        Record::Sign(_) => notes.signed += 1,
+                        // The third kind of entry in the log of `bft`.
+                        Record::Engine(entry) if entry.first() == Some(&3) => {
+                            notes.locked = Some(*host);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Runs four validators until all are past some height.
+fn four_at(height: u64, seed: u64, mut judges: Vec<Box<dyn Checker>>) -> (Run, Rc<RefCell<Notes>>) {
+    let notes = Rc::new(RefCell::new(Notes::default()));
+    judges.push(Box::new(Scribe(notes.clone())));
+    let options = RunOptions { seed, ..RunOptions::default() };
+    let mut run = Run::with_checkers(&four(""), &options, judges).unwrap();
+    for host in 0..4 {
+        run.world.start(host);
+    }
+    // What a test does to them is a fault.
+    run.world.faulty = true;
+    while heights(&run).iter().any(|now| *now < height) {
+        pass(&mut run, 50);
+    }
+    (run, notes)
+}
+
+fn heights(run: &Run) -> Vec<u64> {
+    let node = |host: &kette_sim::world::Host| host.node().map(|n| n.tree().finalized().0);
+    run.world.hosts.iter().filter_map(node).collect()
+}
+
+fn pass(run: &mut Run, millis: u64) {
+    let until = run.world.now() + Duration::from_millis(millis);
+    run.world.run_until(until);
+    assert!(run.world.violations().is_empty(), "{:?}", run.world.violations());
+}
+
+#[test]
+fn a_certificate_against_a_final_block_stops_everybody() {
+    // Without judges: a message that a test gives in somebody's name is nobody's fault.
+    let (mut run, notes) = four_at(3, 1, Vec::new());
+    let world = &run.world;
+    let height = world.hosts[0].node().unwrap().tree().finalized().0;
+    let head = world.hosts[0].node().unwrap().tree().finalized().1;
+    let block = B256::repeat_byte(7);
+    let mut members = world.spec.bft().unwrap().validators.clone();
+    members.sort_by_key(|member| member.key);
+    // Three of four signed another block of that height as well.
+    let (mut signers, mut signatures) = (Vec::new(), Vec::new());
+    for (place, member) in (0_u16..).zip(&members).take(3) {
+        let of = |host: &&kette_sim::world::Host| {
+            host.config.local.validator.as_ref().unwrap().key() == member.key
+        };
+        let host = world.hosts.iter().find(of).unwrap();
+        let secret = &host.config.local.validator.as_ref().unwrap().secret;
+        let domain = world.spec.domain();
+        let vote = Vote::sign(domain, secret, VoteKind::Precommit, height, 0, block);
+        signers.push(place);
+        signatures.push(vote.signature);
+    }
+    let certificate = Certificate { height, round: 0, block, signers, signatures };
+    let from: Vec<PeerId> = world.hosts[0].sessions.keys().copied().collect();
+    // A forged one is its sender's fault and nothing else.
+    let forged = Certificate { signatures: vec![Default::default(); 3], ..certificate.clone() };
+    for (from, what, alarms) in [(from[0], forged, 0), (from[1], certificate, 1)] {
+        let said = Message::Engine(Said::Commit(what).encode());
+        run.world.give(0, Input::Message(from, said));
+        // It may be busy with something else.
+        pass(&mut run, 10);
+        assert_eq!(notes.borrow().alarms.iter().filter(|(host, _)| *host == 0).count(), alarms);
+    }
+    let alarms: Vec<String> = notes.borrow().alarms.iter().map(|(_, text)| text.clone()).collect();
+    assert!(alarms[0].contains("has forked"), "{alarms:?}");
+    let node = run.world.hosts[0].node().unwrap();
+    assert_eq!(node.tree().finalized(), (height, head), "what is final stays so");
+    // Those that are at the same height stop as well, and three of four are needed.
+    pass(&mut run, 3_000);
+    let (stopped, signed) = (heights(&run), notes.borrow().signed);
+    pass(&mut run, 10_000);
+    assert_eq!(heights(&run)[0], height, "the first one decides nothing any more");
+    if notes.borrow().alarms.len() > 1 {
+        assert_eq!((heights(&run), notes.borrow().signed), (stopped, signed));
+    }
+}
+
+#[test]
+fn after_a_lock_all_crash_and_one_never_returns() {
+    let mut locked = 0;
+    for seed in 0..12 {
+        let (mut run, notes) = four_at(2, seed, kette_sim::checkers::all());
+        notes.borrow_mut().locked = None;
+        while notes.borrow().locked.is_none() {
+            pass(&mut run, 1);
+        }
+        let holder = notes.borrow().locked.unwrap();
+        // A write takes two milliseconds, with the sign state four.
+        pass(&mut run, 5 + seed);
+        for host in 0..4 {
+            run.world.crash(host, Loss::Unsynced);
+        }
+        // The one with the lock, or another one.
+        let gone = (holder + seed as usize) % 4;
+        for host in (0..4).filter(|host| *host != gone) {
+            run.world.start(host);
+        }
+        let status = |host: usize| match run.world.hosts[host]
+            .node()
+            .unwrap()
+            .status(run.world.time())
+            .engine
+        {
+            Status::Bft(status) => status,
+            Status::Pow(_) => panic!("bft"),
+        };
+        locked += (0..4)
+            .filter(|host| *host != gone)
+            .filter(|host| status(*host).locked.is_some())
+            .count();
+        let before = heights(&run).into_iter().max().unwrap();
+        pass(&mut run, 30_000);
+        let after = heights(&run);
+        assert!(after.iter().all(|now| *now >= before + 5), "seed {seed}: {before} {after:?}");
+    }
+    assert!(locked > 0, "in some run a lock outlived the crash");
 }

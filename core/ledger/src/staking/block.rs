@@ -14,6 +14,7 @@ use alloy_sol_types::SolEvent;
 use kette_types::{
     Header,
     bft::{BftSpec, Certificate, Seal},
+    planted::{Bug, is_planted},
 };
 use revm::{
     Database, DatabaseCommit,
@@ -256,6 +257,10 @@ pub(crate) fn split(
         let amount = part(shared, u128::from(*one), weight);
         credits[0].1 -= amount;
         credits.push((*owner, amount));
+    }
+    if is_planted(Bug::RewardOffByOne) && !credits[0].1.is_zero() {
+        credits[0].1 -= U256::ONE;
+        credits[1].1 += U256::ONE;
     }
     credits
 }

@@ -1,6 +1,6 @@
 //! Constants of `bft` in a genesis file. Times in milliseconds, heights in blocks.
 
-use super::{Quorum, Validator, ValidatorSet};
+use super::{PublicKey, Quorum, Validator, ValidatorSet};
 use crate::spec::SpecError;
 use alloy_primitives::{U256, uint};
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,14 @@ impl BftSpec {
         let range = |field, problem| Err(SpecError::Range { field, problem });
         if let Err(error) = self.genesis_set() {
             return Err(SpecError::Validators(error));
+        }
+        let usable = |v: &Validator| v.key.is_usable() && PublicKey(v.vrf_key).is_usable();
+        if !self.validators.iter().all(usable) {
+            return range(
+                "config.kette.engine.bft.validators",
+                "must have keys that are points of Ed25519 of large order: key and vrfKey as \
+                 `kette keys validator show` prints them",
+            );
         }
         let mut owners: Vec<_> = self.validators.iter().map(|v| v.address).collect();
         owners.sort_unstable();

@@ -3,6 +3,8 @@
 //!
 //! While it runs: no block that a node attached beats its head, unless a switch to it is deeper than the reorganization
 //! limit. At the end fresh nodes get all blocks in several drawn orders and must come to one head.
+//!
+//! On `bft` there is nothing to choose: head and final block are one.
 
 mod replay;
 
@@ -49,6 +51,9 @@ impl Checker for ForkChoice {
             }
             Observation::Turned { host } => {
                 let known = self.hosts.of(*host);
+                if world.spec.bft().is_some() {
+                    return decided(world, *host);
+                }
                 if std::mem::take(&mut known.changed) {
                     return known.judge(world, *host);
                 }
@@ -71,6 +76,17 @@ impl Checker for ForkChoice {
         }
         replay::judge(world, pow.reorg_limit)
     }
+}
+
+/// On `bft` a block is head because it is final.
+fn decided(world: &World, host: usize) -> Result<(), String> {
+    let here = &world.hosts[host];
+    let Some(node) = here.node().filter(|_| here.is_honest()) else { return Ok(()) };
+    let (head, (_, hash)) = (node.tree().head().hash(), node.tree().finalized());
+    if head == hash {
+        return Ok(());
+    }
+    Err(format!("{}: the head is {head}, and the final block {hash}", here.name))
 }
 
 impl Seen {

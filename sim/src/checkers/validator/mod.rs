@@ -4,8 +4,12 @@
 //! the rules of Prague as `pow` uses them, seals by a streaming SHA-256d, difficulty by the absolute form of ASERT,
 //! transfers by an executor of its own over a flat map, roots by building whole tries. What it does not execute
 //! (contracts) it takes over from the node, compares by state root alone, and counts.
+//!
+//! On `bft` it follows seeds, leaders and the registry of validators (`bft/`): jailing, evidence, sets, and who is paid
+//! what. Once a transaction called the registry, its storage is taken over too, from there on.
 
 mod accounts;
+mod bft;
 mod header;
 mod money;
 mod schedule;
@@ -23,7 +27,7 @@ pub use money::reward;
 use alloy_primitives::B256;
 use kette_chain::ExecutedBlock;
 use kette_types::{
-    Address, Block, ChainSpec, Header, Transaction, U256, limits::BODY_BYTES_MAX,
+    Address, Block, ChainSpec, Header, Transaction, U256, bft::Seal, limits::BODY_BYTES_MAX,
     spec::KetteConfig, spec::PowSpec,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -60,8 +64,24 @@ pub struct Effect {
 struct Known {
     header: Header,
     accounts: Accounts,
+    /// What the engine's rules say about its children.
+    more: More,
+}
+
+/// What the next block needs to know of its parent, by engine.
+#[derive(Clone, Debug)]
+enum More {
     /// Sum of the solve times that count, from block 1 on, seconds.
-    counted: i128,
+    Pow(i128),
+    /// Its seal, but of block 0, and the registry after it, unless somebody called it.
+    Bft(Option<Arc<Seal>>, Option<Arc<bft::Registry>>),
+}
+
+/// The engine's constants.
+#[derive(Debug)]
+enum Engine {
+    Pow(PowSpec),
+    Bft(Box<bft::Terms>),
 }
 
 /// Accepted blocks, on whatever branch. Grows with the blocks of a run, as the world's own list of them does; states share
@@ -70,7 +90,7 @@ struct Known {
 pub struct Validator {
     spec: Arc<ChainSpec>,
     kette: KetteConfig,
-    pow: PowSpec,
+    engine: Engine,
     known: BTreeMap<B256, Known>,
     senders: transfer::Senders,
     skipped: BTreeMap<&'static str, u64>,
@@ -83,17 +103,25 @@ impl Validator {
     /// # Errors
     /// If the chain has no engine, or the accounts of the genesis file do not have the state root of block 0.
     pub fn new(spec: Arc<ChainSpec>, genesis: &Block) -> Result<Self, Refusal> {
-        let missing = || Refusal::Invalid("the genesis file names no engine `pow`".to_owned());
+        let missing = || Refusal::Invalid("the genesis file names no engine".to_owned());
         let kette = spec.kette.clone().ok_or_else(missing)?;
-        let pow = spec.pow().cloned().ok_or_else(missing)?;
-        let accounts = Accounts::genesis(&spec);
+        let mut accounts = Accounts::genesis(&spec);
+        let (engine, more) = match (spec.pow(), spec.bft()) {
+            (Some(pow), _) => (Engine::Pow(pow.clone()), More::Pow(0)),
+            (None, Some(bft)) => {
+                let terms = bft::Terms::new(&spec, bft);
+                let registry = bft::Registry::genesis(&terms, &mut accounts);
+                (Engine::Bft(Box::new(terms)), More::Bft(None, Some(Arc::new(registry))))
+            }
+            (None, None) => return Err(missing()),
+        };
         same("state root of block 0", genesis.header.state_root, accounts.root())?;
         same("hash of block 0", genesis.hash(), header::hash(genesis.header.header()))?;
-        let known = Known { header: genesis.header.header().clone(), accounts, counted: 0 };
+        let known = Known { header: genesis.header.header().clone(), accounts, more };
         Ok(Self {
             spec,
             kette,
-            pow,
+            engine,
             known: BTreeMap::from([(genesis.hash(), known)]),
             senders: transfer::Senders::default(),
             skipped: BTreeMap::new(),
@@ -153,23 +181,45 @@ impl Validator {
         let parent = self.known.get(&head.parent_hash).ok_or(unknown)?;
         same("block hash", block.hash(), header::hash(head))?;
         header::check(&self.kette, head, &parent.header)?;
-        seal::check(&self.pow, block.header.seal(), head, &parent.header)?;
-        let times = self.times(head.parent_hash);
-        let counted = schedule::check(
-            &self.pow,
-            self.spec.genesis.difficulty,
-            head,
-            &parent.header,
-            parent.counted,
-            &times,
-        )?;
+        let (parent_header, mut accounts) = (&parent.header, parent.accounts.clone());
+        let mut more = match (&self.engine, &parent.more) {
+            (Engine::Pow(pow), More::Pow(counted)) => {
+                seal::check(pow, block.header.seal(), head, parent_header)?;
+                let (first, times) = (self.spec.genesis.difficulty, self.times(head.parent_hash));
+                More::Pow(schedule::check(pow, first, head, parent_header, *counted, &times)?)
+            }
+            (Engine::Bft(terms), More::Bft(before, registry)) => {
+                let seal =
+                    terms.seal(block, parent_header, before.as_deref(), registry.as_deref())?;
+                More::Bft(Some(Arc::new(seal)), registry.clone())
+            }
+            _ => unreachable!("a chain has one engine"),
+        };
         body(block)?;
-        let issued = reward(&self.kette.reward, head.number, (0, 0));
-        let mut accounts = parent.accounts.clone();
-        let effect = match transfer::why_not(&self.spec, &accounts, block) {
+        let why_not = match &more {
+            More::Bft(_, None) => Some("the registry of validators was called"),
+            _ => transfer::why_not(&self.spec, &accounts, block),
+        };
+        let effect = match why_not {
             None => {
                 let chain = (self.spec.chain_id(), self.kette.base_fee);
-                let done = transfer::run(chain, &mut self.senders, &mut accounts, block, issued)?;
+                let mut done = transfer::run(chain, &mut self.senders, &mut accounts, block)?;
+                let policy = &self.kette.reward;
+                match (&self.engine, &mut more) {
+                    (Engine::Bft(terms), More::Bft(Some(seal), Some(registry))) => {
+                        let registry = Arc::make_mut(registry);
+                        let closed = registry.close(terms, head, seal, &mut accounts)?;
+                        done.issued = reward(policy, head.number, closed.voters);
+                        done.burned = done.burned.map(|burned| burned + closed.burned);
+                        let share = terms.bft.producer_share;
+                        let credits = closed.split(head.beneficiary, share, done.issued);
+                        bft::credit(&mut accounts, &credits)?;
+                    }
+                    _ => {
+                        done.issued = reward(policy, head.number, (0, 0));
+                        bft::credit(&mut accounts, &[(head.beneficiary, done.issued)])?;
+                    }
+                }
                 self.executed += 1;
                 done
             }
@@ -177,11 +227,19 @@ impl Validator {
                 let given = given.ok_or(Refusal::NotExecuted(reason))?;
                 accounts.adopt(given).map_err(Refusal::Invalid)?;
                 *self.skipped.entry(reason).or_default() += 1;
+                let issued = match &mut more {
+                    More::Pow(_) => reward(&self.kette.reward, head.number, (0, 0)),
+                    // Who votes may have changed by it.
+                    More::Bft(_, registry) => {
+                        *registry = None;
+                        given.issued
+                    }
+                };
                 Effect { issued, burned: None, senders: Vec::new(), cumulative_gas: Vec::new() }
             }
         };
         same("state root", head.state_root, accounts.root())?;
-        Ok((effect, Known { header: head.clone(), accounts, counted }))
+        Ok((effect, Known { header: head.clone(), accounts, more }))
     }
 
     /// Returns the timestamps of a block and its ancestors, at most eleven.

@@ -49,18 +49,22 @@ pub(super) fn why_not(
 }
 
 /// Executes a block of transfers on its parent's accounts, and checks what its header says of that (but the state root).
+/// The subsidy is the caller's.
 pub(super) fn run(
     (chain_id, base_fee_to): (u64, BaseFee),
     senders: &mut Senders,
     accounts: &mut Accounts,
     block: &Block,
-    issued: U256,
 ) -> Result<Effect, Refusal> {
     let header = block.header.header();
     let base_fee = u128::from(header.base_fee_per_gas.unwrap_or(0));
     let (mut gas, mut receipts) = (0_u64, Vec::new());
-    let mut effect =
-        Effect { issued, burned: None, senders: Vec::new(), cumulative_gas: Vec::new() };
+    let mut effect = Effect {
+        issued: U256::ZERO,
+        burned: None,
+        senders: Vec::new(),
+        cumulative_gas: Vec::new(),
+    };
     for (index, transaction) in block.body.transactions.iter().enumerate() {
         let left = header.gas_limit - gas;
         let place = Place { chain_id, base_fee, left, beneficiary: header.beneficiary };
@@ -83,10 +87,9 @@ pub(super) fn run(
 
     let fees = U256::from(base_fee) * U256::from(gas);
     let (earned, burned) = match base_fee_to {
-        BaseFee::Producer => (issued.checked_add(fees), U256::ZERO),
-        BaseFee::Burn => (Some(issued), fees),
+        BaseFee::Producer => (fees, U256::ZERO),
+        BaseFee::Burn => (U256::ZERO, fees),
     };
-    let earned = earned.ok_or_else(|| Refusal::Invalid("the reward overflows".to_owned()))?;
     if !earned.is_zero() {
         add(accounts, header.beneficiary, earned).map_err(Refusal::Invalid)?;
     }
