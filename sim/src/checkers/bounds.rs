@@ -22,6 +22,8 @@ struct Said {
     in_blocks: u64,
     transactions: u64,
     handshakes: u64,
+    /// Votes and proposals of validators.
+    votes: u64,
 }
 
 /// Up to this many hosts every turn is looked at,
@@ -47,6 +49,12 @@ impl Checker for Bounds {
                 }
             }
             Observation::Event { event: Event::Pending(_), .. } => self.said.transactions += 1,
+            Observation::Event { event: Event::Engine(engine), .. } => {
+                use kette_consensus::bft::Event as E;
+                let said =
+                    matches!(engine, E::Vote { .. } | E::Proposal { .. } | E::Proposed { .. });
+                self.said.votes += u64::from(said);
+            }
             Observation::Event { event: Event::PeerUp { .. }, host } => {
                 self.said.handshakes += 1;
                 self.sessions_max = self.sessions_max.max(world.hosts[*host].sessions.len());
@@ -108,7 +116,8 @@ fn within(host: &Host) -> Result<(), String> {
 /// Per direction of a session and second: pings and statuses (below 100 bytes each) and, while slots are free, one list
 /// of addresses in five seconds: 2 KiB. Per session: hello, first list and the announcement of a pool: 128 KiB. Per
 /// block and node: its header and short ids to everybody, bodies once or twice. Per transaction and node: its hash to
-/// everybody, itself to as many as the square root of the sessions, asked for and served about once.
+/// everybody, itself to as many as the square root of the sessions, asked for and served about once. Per vote or
+/// proposal and node: itself to everybody (below 256 bytes), and again half as often for those who may have missed it.
 fn budget(seconds: u64, links: u64, sessions: u64, said: Said) -> u64 {
     let idle = links * seconds * 2_048;
     let handshakes = said.handshakes * 128 * 1_024;
@@ -116,7 +125,8 @@ fn budget(seconds: u64, links: u64, sessions: u64, said: Said) -> u64 {
     let in_blocks = said.in_blocks * (sessions * 16 + 1_024);
     let pushed = sessions.isqrt() * 600;
     let transactions = said.transactions * (sessions * 120 + pushed + 2_048);
-    idle + handshakes + blocks + in_blocks + transactions
+    let votes = said.votes * sessions * (256 + 128);
+    idle + handshakes + blocks + in_blocks + transactions + votes
 }
 
 #[cfg(test)]

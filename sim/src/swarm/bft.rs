@@ -1,4 +1,5 @@
-//! Swarm runs of `bft`: networks of four to seven validators and a few followers, drawn from the seed.
+//! Swarm runs of `bft`: networks of four to seven validators and a few followers, drawn from the seed. Most are small,
+//! tens of heights; seeds that are multiples of twenty are large.
 //!
 //! Bounds keep every run safe and recoverable: liars, and validators that may lose what they signed, have no more weight
 //! together than may lie without two final blocks, and no more than may be silent without a stop
@@ -20,13 +21,17 @@ use toml::{Table, Value};
 pub fn draw_bft(seed: u64) -> NetworkFile {
     let mut dice = Dice(stream(seed, Purpose::Swarm, 1));
     let features = Features::draw(&mut dice);
-    let terms = Terms::draw(&mut dice);
+    let small = !seed.is_multiple_of(LARGE_EVERY);
+    let terms = Terms::draw(&mut dice, small);
     // What a step may do to links goes by seconds, whatever the slot is.
     let pace = Duration::from_secs(dice.pick(&[1, 2, 4]));
     let chain = Chain::of_validators(pace, terms.drift);
     let shape = shape(&mut dice, &features, &chain);
-    let duration = dice.moment(DURATION_MIN, DURATION_MAX);
-    let mut roster = Roster::new(&mut dice, &features, &terms, &shape, duration);
+    let duration = match small {
+        true => dice.moment(SMALL_MIN, SMALL_MAX),
+        false => dice.moment(DURATION_MIN, DURATION_MAX),
+    };
+    let mut roster = Roster::new(&mut dice, &features, &terms, &shape, (duration, small));
     let (group, spare) = (std::mem::take(&mut roster.groups), roster.spare);
     let mut file = NetworkFile {
         schema: 1,
@@ -82,8 +87,11 @@ struct Terms {
 }
 
 impl Terms {
-    fn draw(dice: &mut Dice) -> Self {
-        let slot = dice.pick(&[200, 300, 500, 1_000, 2_000]);
+    fn draw(dice: &mut Dice, small: bool) -> Self {
+        let slot = match small {
+            true => dice.pick(&[500, 1_000]),
+            false => dice.pick(&[200, 300, 500, 1_000, 2_000]),
+        };
         Self {
             slot,
             empty_after: dice.pick(&[0, 0, 1, 4]) * slot,
@@ -147,7 +155,7 @@ impl Roster {
         features: &Features,
         terms: &Terms,
         shape: &Shape,
-        duration: Duration,
+        (duration, small): (Duration, bool),
     ) -> Self {
         let weights = weights(dice);
         let total = weights.iter().copied().map(u128::from).sum();
@@ -170,7 +178,8 @@ impl Roster {
             }
             roster.groups.push(group);
         }
-        for place in 0..dice.count(0..=FOLLOWERS_MAX) {
+        let followers = if small && dice.coin(0.7) { 0 } else { dice.count(0..=FOLLOWERS_MAX) };
+        for place in 0..followers {
             let mut group = member(dice, features, terms, format!("full{place}"), regional);
             if features.late && dice.coin(0.3) {
                 group.start_at = Some(dice.moment(Duration::from_secs(5), duration * 7 / 10));
@@ -186,7 +195,7 @@ impl Roster {
 
 /// Draws what validators weigh: all the same, a bit of everything, one that nothing goes without, or very much.
 fn weights(dice: &mut Dice) -> Vec<u64> {
-    let count = dice.count(4..=7);
+    let count = if dice.coin(0.6) { 4 } else { dice.count(5..=7) };
     let kind = dice.number(0..=4);
     let base = dice.pick(&[1, 100]);
     let mut weights: Vec<u64> = (0..count)
@@ -275,6 +284,11 @@ fn is_bearable(step: &Step, weights: &[(String, u128)], spare: u128) -> bool {
     named.map(|(_, weight)| weight).sum::<u128>() <= spare
 }
 
+/// Most runs are small, one in so many is large: most faults show in small ones, and in more of them.
+const LARGE_EVERY: u64 = 20;
+/// Virtual time in which faults happen. Steps begin after five seconds.
+const SMALL_MIN: Duration = Duration::from_secs(8);
+const SMALL_MAX: Duration = Duration::from_secs(20);
 const DURATION_MIN: Duration = Duration::from_secs(20);
 const DURATION_MAX: Duration = Duration::from_secs(80);
 const FOLLOWERS_MAX: usize = 2;
