@@ -159,6 +159,8 @@ pub struct Counters {
     pub handshakes_attempted: u64,
     /// Sessions whose hello was done.
     pub handshakes_completed: u64,
+    /// Dials that reached nobody.
+    pub dials_failed: u64,
     /// Faults of peers.
     pub faults: u64,
     /// Bans.

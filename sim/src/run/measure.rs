@@ -83,6 +83,11 @@ pub(super) fn facts(world: &World) -> Facts {
             finalized,
             finalized_hash,
             peers: node.peer_count(),
+            sessions: host.sessions.values().map(|session| session.remote).collect(),
+            handshakes_attempted: counters.handshakes_attempted,
+            handshakes_completed: counters.handshakes_completed,
+            dials_failed: counters.dials_failed,
+            faults: counters.faults,
             pending: node.mempool().pending_count(),
             reorgs: counters.reorgs,
             reorg_depth_max: counters.reorg_depth_max,
@@ -167,15 +172,24 @@ fn delays(world: &World, hash: B256) -> Vec<u64> {
     delays
 }
 
-/// Returns the median over canonical blocks of the time until this share of honest nodes had a block.
-pub(super) fn reach(world: &World, chain: &[B256], percent: f64) -> Option<Duration> {
+/// Returns a percentile over canonical blocks, made after some time, of the time until this share of honest nodes had
+/// one.
+pub(super) fn reach(
+    world: &World,
+    chain: &[B256],
+    percent: f64,
+    of: f64,
+    after: Duration,
+) -> Option<Duration> {
     let count = world.hosts.iter().filter(|host| host.is_honest()).count();
     let needed = libm::ceil(count as f64 * percent / 100.0) as usize;
-    let delays: Vec<u64> = chain
+    let mut delays: Vec<u64> = chain
         .iter()
+        .filter(|hash| world.blocks[*hash].born.since_start() >= after)
         .filter_map(|hash| delays(world, *hash).get(needed.saturating_sub(1)).copied())
         .collect();
-    (!delays.is_empty()).then(|| Duration::from_micros(median(delays)))
+    delays.sort_unstable();
+    percentile(&delays, of).map(Duration::from_micros)
 }
 
 pub(super) fn transactions<'a>(
@@ -190,6 +204,13 @@ pub(super) fn transactions<'a>(
             included.entry(*transaction.tx_hash()).or_insert(history.born);
         }
     }
+    let transfers = |hash: &B256| {
+        let history = &world.blocks[hash];
+        let born = history.born.as_micros();
+        (born, history.block.block.body.transactions.len() as u64)
+    };
+    let blocks: Vec<(u64, u64)> =
+        chain.iter().map(transfers).filter(|(_, count)| *count > 0).collect();
     let mut submitted = BTreeSet::new();
     let mut delays = Vec::new();
     for sent in sent {
@@ -211,6 +232,7 @@ pub(super) fn transactions<'a>(
         included: delays.len() as u64,
         inclusion_p50_ms: percentile(50),
         inclusion_p95_ms: percentile(95),
+        per_second: TransactionFigures::rate(&blocks),
     }
 }
 
@@ -224,6 +246,12 @@ pub(super) fn reorgs(world: &World) -> (u64, u64) {
 
 pub(super) fn names(scenario: &Scenario) -> Vec<String> {
     scenario.plan.nodes.iter().take(SAMPLED_NODES_MAX).map(|node| node.name.clone()).collect()
+}
+
+/// Returns the value that so many percent of sorted values do not exceed; the upper one of two in the middle.
+pub fn percentile(sorted: &[u64], percent: f64) -> Option<u64> {
+    let index = libm::floor(sorted.len() as f64 * percent / 100.0) as usize;
+    sorted.get(index.min(sorted.len().checked_sub(1)?)).copied()
 }
 
 fn median(mut values: Vec<u64>) -> u64 {

@@ -11,8 +11,9 @@ mod measure;
 mod report;
 mod scenario;
 
+pub use measure::percentile;
 pub use report::{
-    BlockFigures, FaultBand, FinalityFigures, HeightSample, Propagation, RunReport,
+    BlockFigures, FaultBand, FinalityFigures, HeightSample, NodeFigures, Propagation, RunReport,
     TransactionFigures,
 };
 pub use scenario::{NODES_MAX, Scenario, merge_genesis};
@@ -346,8 +347,17 @@ impl Run {
         let chain = measure::canonical(world);
         let blocks = measure::blocks(world, &chain, measure::reorgs(world));
         let facts = measure::facts(world);
-        let reach = |percent| measure::reach(world, &chain, percent);
-        let measured = Measured { stale_rate: blocks.stale_rate, reach: &reach };
+        let reach = |percent, of, after| measure::reach(world, &chain, percent, of, after);
+        let transactions = measure::transactions(world, &chain, self.workload.sent());
+        let measured = Measured {
+            stale_rate: blocks.stale_rate,
+            reach: &reach,
+            // Simulated nodes write no logs.
+            log_errors: &[],
+            submitted: transactions.submitted,
+            included: transactions.included,
+            per_second: transactions.per_second,
+        };
         let complete = self.phase == Phase::Done;
         let mut checks: Vec<Verdict> = Vec::new();
         if complete {
@@ -356,7 +366,9 @@ impl Run {
         }
         let (bytes, frames) = world.traffic();
         let violations = world.violations().to_vec();
+        let engine = self.scenario.spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
         RunReport {
+            engine: engine.to_owned(),
             seed: self.options.seed,
             trace_hash: world.trace().hash(),
             checkpoints: world.trace().checkpoints.clone(),
@@ -372,13 +384,14 @@ impl Run {
             head: chain.last().copied().unwrap_or_else(|| world.genesis.hash()),
             propagation: measure::propagation(world, &chain),
             finality: finality::finality(world, &chain),
-            transactions: measure::transactions(world, &chain, self.workload.sent()),
+            transactions,
             blocks,
             bytes,
             frames,
             names: measure::names(&self.scenario),
             heights: self.samples.heights(),
             faults: self.bands.iter().map(|(_, band)| band.clone()).collect(),
+            list: NodeFigures::list(&self.scenario.plan, &facts),
         }
     }
 }

@@ -1,12 +1,17 @@
 //! What a run showed, as data for people and programs.
 
-use crate::{checkers::Violation, scenario::Verdict};
+use crate::{
+    checkers::Violation,
+    scenario::{Facts, NodeFacts, Plan, PlannedNode, Verdict},
+};
 use alloy_primitives::B256;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a run showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {
+    /// The chain's engine.
+    pub engine: String,
     /// Where all choices came from.
     pub seed: u64,
     /// Hash over everything that happened.
@@ -52,10 +57,12 @@ pub struct RunReport {
     pub heights: Vec<HeightSample>,
     /// Faults over time.
     pub faults: Vec<FaultBand>,
+    /// The nodes at the end, at most 200.
+    pub list: Vec<NodeFigures>,
 }
 
 /// Blocks of a run.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct BlockFigures {
     /// Blocks produced by anybody.
     pub produced: u64,
@@ -74,7 +81,7 @@ pub struct BlockFigures {
 }
 
 /// Time until shares of the nodes had a block.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Propagation {
     /// Until half of the nodes had it: median over blocks, milliseconds.
     pub p50_ms: f64,
@@ -87,7 +94,7 @@ pub struct Propagation {
 }
 
 /// How soon blocks were final, from a block's own time to its finality at a node that followed.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct FinalityFigures {
     /// Pairs of a block and an honest node.
     pub count: u64,
@@ -104,7 +111,7 @@ pub struct FinalityFigures {
 }
 
 /// Transactions of a run.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct TransactionFigures {
     /// Handed in by users and taken.
     pub submitted: u64,
@@ -114,10 +121,70 @@ pub struct TransactionFigures {
     pub inclusion_p50_ms: f64,
     /// 95th percentile.
     pub inclusion_p95_ms: f64,
+    /// Committed per second, from the first to the last block that has any; those of the first do not count.
+    pub per_second: f64,
+}
+
+impl TransactionFigures {
+    /// Returns transactions per second from blocks that have some: when each was made, microseconds, and how many it
+    /// has.
+    pub fn rate(blocks: &[(u64, u64)]) -> f64 {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return 0.0 };
+        let span = last.0.saturating_sub(first.0);
+        let count: u64 = blocks.iter().skip(1).map(|(_, count)| count).sum();
+        if span == 0 { 0.0 } else { count as f64 * 1e6 / span as f64 }
+    }
+}
+
+/// A node at the end of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeFigures {
+    /// Its name.
+    pub name: String,
+    /// Its bootstrap tier.
+    pub tier: u32,
+    /// Its region label; empty if it has none.
+    pub region: String,
+    /// Whether it ran.
+    pub up: bool,
+    /// Number of its head.
+    pub height: u64,
+    /// Number of its newest final block.
+    pub finalized: u64,
+    /// Blocks it produced since it started.
+    pub produced: u64,
+    /// Greetings since it started.
+    pub handshakes: u64,
+    /// With whom it had sessions, by place in the list.
+    pub sessions: Vec<usize>,
+    /// Whom it dialled first.
+    pub dials: Vec<usize>,
+}
+
+/// Nodes that a report lists.
+const LISTED_MAX: usize = 200;
+
+impl NodeFigures {
+    /// Lists the nodes of a plan as they are.
+    pub fn list(plan: &Plan, facts: &Facts) -> Vec<Self> {
+        let one = |(node, fact): (&PlannedNode, &NodeFacts)| Self {
+            name: node.name.clone(),
+            tier: node.tier,
+            region: node.region.clone(),
+            up: fact.up,
+            height: fact.height,
+            finalized: fact.finalized,
+            produced: fact.produced,
+            handshakes: fact.handshakes_completed,
+            sessions: fact.sessions.clone(),
+            dials: node.dials.clone(),
+        };
+        plan.nodes.iter().zip(&facts.nodes).take(LISTED_MAX).map(one).collect()
+    }
 }
 
 /// Heights at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeightSample {
     /// Virtual seconds.
     pub at: f64,
@@ -126,7 +193,7 @@ pub struct HeightSample {
 }
 
 /// A fault and how long it lasted.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FaultBand {
     /// Virtual seconds.
     pub from: f64,

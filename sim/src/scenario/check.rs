@@ -1,6 +1,6 @@
 //! Checks: what a network file demands of its run. Both hosts judge them on [`Facts`], with [`Checks`].
 
-pub use super::judge::{Checks, Measured};
+pub use super::judge::{Checks, Measured, Reach};
 
 use super::units;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,25 @@ pub enum Check {
     Reorg(Reorg),
     /// All running honest nodes have at least this many sessions, at some moment.
     Connected(Connected),
+    /// At least so many honest nodes run, at some moment.
+    Running(Running),
+    /// Running honest nodes fall into so many groups without a session between them, at some moment.
+    Components(Components),
+    /// So many first dials of the plan are sessions, at some moment.
+    Bootstrap(Bootstrap),
+    /// Greetings since the nodes began, at the end.
+    Handshakes(Handshakes),
+    /// Sessions that ended and dials that reached nobody, from some moment to the end.
+    Steady(Steady),
+    /// Faults of peers, and lines of level ERROR in the logs of processes, at the end.
+    Errors(Errors),
+    /// All running honest nodes get so many more blocks than the highest had at some moment.
+    Growth(Growth),
+    /// What became of users' transactions, at the end.
+    Transactions(Transactions),
     /// Share of produced blocks that did not become canonical, at the end.
     StaleRate(StaleRate),
-    /// Time until a share of nodes had a block, over all blocks (simulator, and `net` from the receivers' clocks).
+    /// Time until a share of nodes had a block, over all blocks, by the receivers' clocks.
     Propagation(Propagation),
 }
 
@@ -32,6 +48,14 @@ impl Check {
             Self::Height(_) => "height",
             Self::Reorg(_) => "reorg",
             Self::Connected(_) => "connected",
+            Self::Running(_) => "running",
+            Self::Components(_) => "components",
+            Self::Bootstrap(_) => "bootstrap",
+            Self::Handshakes(_) => "handshakes",
+            Self::Steady(_) => "steady",
+            Self::Errors(_) => "errors",
+            Self::Growth(_) => "growth",
+            Self::Transactions(_) => "transactions",
             Self::StaleRate(_) => "stale_rate",
             Self::Propagation(_) => "propagation",
         }
@@ -84,6 +108,106 @@ pub struct Connected {
     pub within: Option<Duration>,
 }
 
+/// See [`Check::Running`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// Nodes.
+    pub min: usize,
+    /// Until when after the start; the end if absent.
+    #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+/// See [`Check::Components`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Components {
+    /// How many groups.
+    pub is: usize,
+    /// From when on: `"heal"` for the end of the last fault, or a time after the start. The end if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// How long it may take from then on.
+    #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+/// See [`Check::Bootstrap`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// First dials; all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<usize>,
+    /// Until when after the start; the end if absent.
+    #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+/// See [`Check::Handshakes`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handshakes {
+    /// Completed ones; a session counts at both of its ends.
+    pub min: u64,
+    /// Completed of begun, 0 to 1.
+    #[serde(default)]
+    pub min_success: f64,
+}
+
+/// See [`Check::Steady`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steady {
+    /// From when on, after the start.
+    #[serde(with = "units::duration")]
+    pub after: Duration,
+    /// Ends of sessions that may go.
+    #[serde(default)]
+    pub max_lost: u64,
+    /// Dials that may reach nobody.
+    #[serde(default)]
+    pub max_failed_dials: u64,
+}
+
+/// See [`Check::Errors`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Errors {
+    /// In the whole network.
+    pub max: u64,
+}
+
+/// See [`Check::Growth`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Growth {
+    /// From when on, after the start.
+    #[serde(with = "units::duration")]
+    pub after: Duration,
+    /// Blocks.
+    pub blocks: u64,
+    /// How long it may take from then on; the end if absent.
+    #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+/// See [`Check::Transactions`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transactions {
+    /// Taken from users.
+    #[serde(default)]
+    pub min: u64,
+    /// Of those in the chain, 0 to 1.
+    #[serde(default)]
+    pub min_included: f64,
+    /// Committed per second, from blocks: from the first to the last block that has any.
+    #[serde(default)]
+    pub min_per_second: f64,
+}
+
 /// See [`Check::StaleRate`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +222,13 @@ pub struct StaleRate {
 pub struct Propagation {
     /// Share of nodes, percent.
     pub percent: f64,
-    /// Median over blocks of the time until that share had it.
+    /// Of the times until that share had a block: the median over blocks, or this percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_blocks: Option<f64>,
+    /// Only blocks made after this time count: who had not started could not have the earlier ones.
+    #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
+    pub after: Duration,
+    /// That time at most.
     #[serde(with = "units::duration")]
     pub max: Duration,
 }

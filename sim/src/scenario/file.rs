@@ -51,6 +51,9 @@ pub struct Network {
     /// Who dials whom at first.
     #[serde(default)]
     pub topology: Topology,
+    /// With `topology = "custom"`: pairs of nodes with a link between them; the later one dials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<(String, String)>,
     /// Time between starts.
     #[serde(default, with = "units::duration")]
     pub stagger: Duration,
@@ -102,6 +105,15 @@ pub enum Topology {
     Line,
     /// As a line, and the last dials the first; no peer exchange.
     Ring,
+    /// The pairs of `edges`; no peer exchange.
+    Custom,
+}
+
+impl Topology {
+    /// Tells whether nodes keep to their first dials, so that the network stays as it was drawn.
+    pub const fn is_fixed(self) -> bool {
+        matches!(self, Self::Line | Self::Ring | Self::Custom)
+    }
 }
 
 /// What links, disks and processors are like in virtual time.

@@ -1,9 +1,11 @@
 //! Judges the checks of a file on what a host observes.
 
 use super::{
-    Check, Facts, NetworkFile, NodeFacts, Verdict,
-    check::{Agreement, Connected, Height, Reorg},
+    Check, Facts, NetworkFile, NodeFacts, Plan, Verdict,
+    check::{Agreement, Connected, Growth, Height, Propagation, Reorg, Running, Transactions},
+    links,
     units::{format_duration, parse_duration},
+    words::words,
 };
 use std::time::Duration;
 
@@ -11,15 +13,30 @@ use std::time::Duration;
 ///
 /// A host shows it the facts about once per second: what holds only between two looks is not seen.
 #[derive(Clone, Debug)]
-pub struct Checks(Vec<Watched>);
+pub struct Checks {
+    list: Vec<Watched>,
+    /// Whom each node dials first.
+    dials: Vec<Vec<usize>>,
+}
+
+/// See [`Measured::reach`].
+pub type Reach<'a> = dyn Fn(f64, f64, Duration) -> Option<Duration> + 'a;
 
 /// What only the host measures.
 pub struct Measured<'a> {
     /// Share of produced blocks that did not become canonical, 0 to 1.
     pub stale_rate: f64,
-    /// Returns the median over blocks of the time until this percentage of nodes had one; `None` if no block got
-    /// that far.
-    pub reach: &'a dyn Fn(f64) -> Option<Duration>,
+    /// Returns the time until this percentage of nodes had a block: which percentile over blocks, and of the blocks
+    /// that were made after which time; `None` if no block got that far.
+    pub reach: &'a Reach<'a>,
+    /// Lines of level ERROR in the logs, by name of the node.
+    pub log_errors: &'a [(String, u64)],
+    /// Transactions that were taken from users.
+    pub submitted: u64,
+    /// Of those in the chain.
+    pub included: u64,
+    /// Transactions committed per second.
+    pub per_second: f64,
 }
 
 impl std::fmt::Debug for Measured<'_> {
@@ -35,18 +52,20 @@ struct Watched {
     settled: Option<Seen>,
     /// Deepest reorganization of an honest node so far, and whose.
     deepest: (u64, String),
+    /// The network when the time of the check began.
+    first: Option<Facts>,
 }
 
 /// Whether something holds, what was seen, and the nodes to look at if it does not.
 #[derive(Clone, Debug)]
-struct Seen {
-    ok: bool,
-    what: String,
-    nodes: Vec<String>,
+pub(super) struct Seen {
+    pub(super) ok: bool,
+    pub(super) what: String,
+    pub(super) nodes: Vec<String>,
 }
 
 impl Seen {
-    const fn new(ok: bool, what: String) -> Self {
+    pub(super) const fn new(ok: bool, what: String) -> Self {
         Self { ok, what, nodes: Vec::new() }
     }
 }
@@ -58,43 +77,64 @@ impl Checks {
             check: check.clone(),
             settled: None,
             deepest: (0, String::new()),
+            first: None,
         };
-        Self(file.check.iter().map(watch).collect())
+        let nodes = Plan::new(file).map(|plan| plan.nodes).unwrap_or_default();
+        let dials = nodes.into_iter().map(|node| node.dials).collect();
+        Self { list: file.check.iter().map(watch).collect(), dials }
     }
 
     /// Looks at the network; `healed_at` is when the last fault ended, once all have
     /// ([`super::Timeline::healed_at`]).
     pub fn observe(&mut self, facts: &Facts, healed_at: Option<Duration>) {
-        for watched in &mut self.0 {
-            watched.observe(facts, healed_at);
+        for watched in &mut self.list {
+            watched.observe(facts, healed_at, &self.dials);
         }
     }
 
     /// Tells how every check ended, in the order of the file. The network is as it was last observed.
     pub fn finish(&self, facts: &Facts, measured: &Measured<'_>) -> Vec<Verdict> {
         let verdict = |watched: &Watched| {
-            let Seen { ok, what, nodes } = watched.finish(facts, measured);
+            let Seen { ok, what, nodes } = watched.finish(facts, measured, &self.dials);
             let nodes = if ok { Vec::new() } else { nodes };
             Verdict { check: words(&watched.check), ok, seen: what, nodes }
         };
-        self.0.iter().map(verdict).collect()
+        self.list.iter().map(verdict).collect()
     }
 }
 
 impl Watched {
-    fn observe(&mut self, facts: &Facts, healed_at: Option<Duration>) {
+    fn observe(&mut self, facts: &Facts, healed_at: Option<Duration>, dials: &[Vec<usize>]) {
         if self.settled.is_some() {
             return;
         }
         self.settled = match &self.check {
             Check::Agreement(Agreement { after: None, .. }) => None,
             Check::Agreement(Agreement { after: Some(after), within }) => {
-                let since = match after.as_str() {
-                    "heal" => healed_at,
-                    time => parse_duration(time).ok(),
-                };
-                let since = since.filter(|since| facts.at >= *since);
+                let since = begun(after, facts, healed_at);
                 since.and_then(|since| by(facts, since, *within, agree(facts)))
+            }
+            Check::Components(it) => it.after.as_ref().and_then(|after| {
+                let since = begun(after, facts, healed_at)?;
+                by(facts, since, it.within, links::parts(facts, it.is))
+            }),
+            Check::Running(it) => by(facts, Duration::ZERO, it.within, count(facts, it)),
+            Check::Bootstrap(it) => {
+                by(facts, Duration::ZERO, it.within, links::bootstrap(facts, dials, it.min))
+            }
+            Check::Steady(it) => {
+                if facts.at >= it.after && self.first.is_none() {
+                    self.first = Some(facts.clone());
+                }
+                // A node that begins anew counts from 0: what it had does not say what it lost.
+                self.first.as_ref().and_then(|first| links::broken(first, facts, it))
+            }
+            Check::Growth(it) => {
+                if facts.at >= it.after && self.first.is_none() {
+                    self.first = Some(facts.clone());
+                }
+                let first = self.first.as_ref();
+                first.and_then(|first| by(facts, it.after, it.within, grown(first, facts, it)))
             }
             Check::Height(Height { min, within }) => {
                 by(facts, Duration::ZERO, *within, all(facts, "height", *min, |n| n.height))
@@ -112,21 +152,36 @@ impl Watched {
                 }
                 None
             }
-            Check::StaleRate(_) | Check::Propagation(_) => None,
+            Check::Handshakes(_)
+            | Check::Errors(_)
+            | Check::Transactions(_)
+            | Check::StaleRate(_)
+            | Check::Propagation(_) => None,
         };
     }
 
-    fn finish(&self, facts: &Facts, measured: &Measured<'_>) -> Seen {
+    fn finish(&self, facts: &Facts, measured: &Measured<'_>, dials: &[Vec<usize>]) -> Seen {
         if let Some(settled) = &self.settled {
             return settled.clone();
         }
         match &self.check {
             Check::Agreement(Agreement { after: None, .. }) => agree(facts),
-            Check::Agreement(_) => match agree(facts) {
-                // It would have been observed, had its time begun.
-                Seen { ok: true, .. } => Seen::new(false, "not all faults ended".to_owned()),
-                seen => Seen { what: format!("at the end {}", seen.what), ..seen },
+            Check::Agreement(_) => unsettled(agree(facts)),
+            Check::Components(it) if it.after.is_none() => links::parts(facts, it.is),
+            Check::Components(it) => unsettled(links::parts(facts, it.is)),
+            Check::Running(it) => count(facts, it),
+            Check::Bootstrap(it) => links::bootstrap(facts, dials, it.min),
+            Check::Handshakes(it) => links::handshakes(facts, it),
+            Check::Errors(it) => links::errors(facts, measured.log_errors, it.max),
+            Check::Steady(it) => match &self.first {
+                Some(first) => links::steady(first, facts, it),
+                None => too_early(it.after),
             },
+            Check::Growth(it) => match &self.first {
+                Some(first) => grown(first, facts, it),
+                None => too_early(it.after),
+            },
+            Check::Transactions(it) => transactions(measured, it),
             Check::Height(it) => all(facts, "height", it.min, |n| n.height),
             Check::Connected(it) => all(facts, "peers", it.min_peers as u64, |n| n.peers as u64),
             Check::Reorg(Reorg { max_depth, min_depth }) => {
@@ -143,14 +198,70 @@ impl Watched {
                 let rate = measured.stale_rate;
                 Seen::new(rate <= it.max, format!("{:.2} %", rate * 100.0))
             }
-            Check::Propagation(it) => match (measured.reach)(it.percent) {
-                Some(time) => {
-                    Seen::new(time <= it.max, format!("{:.1} ms", time.as_secs_f64() * 1_000.0))
+            Check::Propagation(Propagation { percent, of_blocks, after, max }) => {
+                match (measured.reach)(*percent, of_blocks.unwrap_or(MEDIAN), *after) {
+                    Some(time) => {
+                        Seen::new(time <= *max, format!("{:.1} ms", time.as_secs_f64() * 1_000.0))
+                    }
+                    None => Seen::new(false, "no block was seen".to_owned()),
                 }
-                None => Seen::new(false, "no block was seen".to_owned()),
-            },
+            }
         }
     }
+}
+
+/// The percentile that a check means which names none.
+pub(super) const MEDIAN: f64 = 50.0;
+
+/// Returns since when a check counts, if its time has begun: the end of the last fault, or a time after the start.
+fn begun(after: &str, facts: &Facts, healed_at: Option<Duration>) -> Option<Duration> {
+    let since = match after {
+        "heal" => healed_at,
+        time => parse_duration(time).ok(),
+    };
+    since.filter(|since| facts.at >= *since)
+}
+
+/// What the end shows of a check that was to hold after something: had that happened, it would have been observed.
+fn unsettled(seen: Seen) -> Seen {
+    match seen {
+        Seen { ok: true, .. } => Seen::new(false, "not all faults ended".to_owned()),
+        seen => Seen { what: format!("at the end {}", seen.what), ..seen },
+    }
+}
+
+fn too_early(after: Duration) -> Seen {
+    Seen::new(false, format!("the run ended before {}", format_duration(after)))
+}
+
+/// Counts running honest nodes; names those that do not run.
+fn count(facts: &Facts, it: &Running) -> Seen {
+    let up = running(facts).count();
+    let down = facts.nodes.iter().filter(|node| node.honest && !node.up);
+    Seen {
+        ok: up >= it.min,
+        what: format!("{up} of {} nodes run", facts.nodes.len()),
+        nodes: down.map(|node| node.name.clone()).collect(),
+    }
+}
+
+/// Tells whether all have so many more blocks than the highest had.
+fn grown(first: &Facts, facts: &Facts, it: &Growth) -> Seen {
+    let height = running(first).map(|node| node.height).max().unwrap_or(0);
+    let Some(least) = running(facts).min_by_key(|node| node.height) else { return nobody() };
+    let more = least.height.saturating_sub(height);
+    Seen {
+        ok: more >= it.blocks,
+        what: format!("{} has {more} blocks above {height}", least.name),
+        nodes: vec![least.name.clone()],
+    }
+}
+
+fn transactions(measured: &Measured<'_>, it: &Transactions) -> Seen {
+    let Measured { submitted, included, per_second, .. } = *measured;
+    let share = included as f64 / submitted.max(1) as f64;
+    let ok = submitted >= it.min && share >= it.min_included && per_second >= it.min_per_second;
+    Seen::new(ok, format!("{included} of {submitted} included, {per_second:.1} per second"))
 }
 
 /// Settles what must hold at some moment within a time: it held, or the time is over.
@@ -169,11 +280,11 @@ fn by(facts: &Facts, since: Duration, within: Option<Duration>, seen: Seen) -> O
     }
 }
 
-fn running(facts: &Facts) -> impl Iterator<Item = &NodeFacts> {
+pub(super) fn running(facts: &Facts) -> impl Iterator<Item = &NodeFacts> {
     facts.nodes.iter().filter(|node| node.up && node.honest)
 }
 
-fn nobody() -> Seen {
+pub(super) fn nobody() -> Seen {
     Seen::new(false, "no honest node runs".to_owned())
 }
 
@@ -201,33 +312,5 @@ fn all(facts: &Facts, what: &str, wanted: u64, value: impl Fn(&NodeFacts) -> u64
         ok: value(least) >= wanted,
         what: format!("{} has the least {what}: {}", least.name, value(least)),
         nodes: vec![least.name.clone()],
-    }
-}
-
-/// A check as one would say it.
-fn words(check: &Check) -> String {
-    let within = |within: Option<Duration>| {
-        within.map_or_else(String::new, |time| format!(" within {}", format_duration(time)))
-    };
-    match check {
-        Check::Agreement(it) => {
-            let after = it.after.as_ref().map_or_else(
-                || " at the end".to_owned(),
-                |after| format!(" after {after}{}", within(it.within)),
-            );
-            format!("agreement{after}")
-        }
-        Check::Height(it) => format!("height at least {}{}", it.min, within(it.within)),
-        Check::Connected(it) => format!("peers at least {}{}", it.min_peers, within(it.within)),
-        Check::Reorg(it) => {
-            let min = it.min_depth.map(|depth| format!("at least {depth}"));
-            let max = it.max_depth.map(|depth| format!("at most {depth}"));
-            let both: Vec<String> = min.into_iter().chain(max).collect();
-            format!("deepest reorganization {}", both.join(", "))
-        }
-        Check::StaleRate(it) => format!("stale rate at most {} %", it.max * 100.0),
-        Check::Propagation(it) => {
-            format!("{} % of nodes have a block within {}", it.percent, format_duration(it.max))
-        }
     }
 }

@@ -4,11 +4,13 @@
 //! processes. Nothing here knows which.
 
 pub mod check;
+pub mod edges;
 pub mod fact;
 pub mod file;
 mod hint;
 mod judge;
 pub(crate) mod limits;
+mod links;
 mod missed;
 mod parse;
 pub mod plan;
@@ -19,6 +21,7 @@ pub mod step;
 pub mod timeline;
 pub mod units;
 pub mod validators;
+mod words;
 
 #[cfg(test)]
 mod tests;

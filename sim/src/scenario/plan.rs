@@ -1,6 +1,6 @@
 //! From a network file to nodes: names, regions, roles, first dials.
 
-use super::{Group, Misbehaviour, NetworkFile, Role, Topology, region};
+use super::{Group, Misbehaviour, NetworkFile, Role, Topology, edges, region};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -110,12 +110,15 @@ impl Plan {
         }
         let groups: Vec<Option<String>> = file.group.iter().map(|g| g.name.clone()).collect();
         check_names(&nodes, &groups)?;
-        let dials = first_dials(&nodes, network.topology);
+        let dials = match (network.topology, network.edges.as_slice()) {
+            (Topology::Custom, edges) => edges::dials(&nodes, edges)?,
+            (topology, []) => first_dials(&nodes, topology),
+            _ => return Err("[network]: edges are for topology = \"custom\"".to_owned()),
+        };
         for (node, dials) in nodes.iter_mut().zip(dials) {
             node.dials = dials;
         }
-        let discovery = !matches!(network.topology, Topology::Line | Topology::Ring);
-        Ok(Self { nodes, groups, discovery })
+        Ok(Self { nodes, groups, discovery: !network.topology.is_fixed() })
     }
 }
 
@@ -191,7 +194,8 @@ fn first_dials(nodes: &[PlannedNode], topology: Topology) -> Vec<Vec<usize>> {
                 (Topology::Tiers, _) => vec![(index - 1) / fanout],
                 (Topology::Mesh, _) => (0..index).collect(),
                 (Topology::Star, _) => vec![0],
-                (Topology::Line | Topology::Ring, _) => vec![index - 1],
+                // Edges say it for `custom`, elsewhere.
+                (Topology::Line | Topology::Ring | Topology::Custom, _) => vec![index - 1],
             };
             let alone = dials.len() == 1;
             dials.retain(|other| nodes[index].identity != Some(*other));

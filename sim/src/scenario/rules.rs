@@ -221,13 +221,12 @@ fn frames(it: &Frames) -> Result<(), String> {
 
 fn demand(check: &Check) -> Result<(), String> {
     match check {
-        Check::Agreement(it) => match (&it.after, it.within) {
-            (None, Some(_)) => Err("within counts from `after`: add after = \"heal\"".to_owned()),
-            (Some(after), _) if after != "heal" => units::parse_duration(after)
-                .map(drop)
-                .map_err(|error| format!("after: {error}, or \"heal\"")),
-            _ => Ok(()),
-        },
+        Check::Agreement(it) => moment(it.after.as_ref(), it.within),
+        Check::Components(it) if it.is == 0 => Err("is = 0: at least 1 component".to_owned()),
+        Check::Components(it) => moment(it.after.as_ref(), it.within),
+        Check::Handshakes(it) => probability("min_success", Some(it.min_success)),
+        Check::Transactions(it) => probability("min_included", Some(it.min_included))
+            .and_then(|()| transfers("min_per_second", it.min_per_second)),
         Check::Height(it) if i64::try_from(it.min).is_err() => Err("min is too high".to_owned()),
         Check::Reorg(it) => match (it.min_depth, it.max_depth) {
             (None, None) => Err("give max_depth or min_depth".to_owned()),
@@ -238,6 +237,27 @@ fn demand(check: &Check) -> Result<(), String> {
         Check::Propagation(it) if !(it.percent > 0.0 && it.percent <= 100.0) => {
             Err(format!("percent = {}: more than 0, at most 100", it.percent))
         }
-        Check::Height(_) | Check::Connected(_) | Check::Propagation(_) => Ok(()),
+        Check::Propagation(it) if it.of_blocks.is_some_and(|of| !(of > 0.0 && of <= 100.0)) => {
+            Err("of_blocks: more than 0, at most 100".to_owned())
+        }
+        Check::Height(_)
+        | Check::Connected(_)
+        | Check::Propagation(_)
+        | Check::Running(_)
+        | Check::Bootstrap(_)
+        | Check::Steady(_)
+        | Check::Errors(_)
+        | Check::Growth(_) => Ok(()),
+    }
+}
+
+/// Checks from when on something must hold, and for how long it may not.
+fn moment(after: Option<&String>, within: Option<Duration>) -> Result<(), String> {
+    match (after, within) {
+        (None, Some(_)) => Err("within counts from `after`: add after = \"heal\"".to_owned()),
+        (Some(after), _) if after != "heal" => units::parse_duration(after)
+            .map(drop)
+            .map_err(|error| format!("after: {error}, or \"heal\"")),
+        _ => Ok(()),
     }
 }

@@ -36,6 +36,7 @@ pub fn draw_bft(seed: u64) -> NetworkFile {
     let mut file = NetworkFile {
         schema: 1,
         network: Network {
+            edges: Vec::new(),
             name: format!("swarm-bft-{seed}"),
             chain: "bft4".to_owned(),
             base_port: 30_000,

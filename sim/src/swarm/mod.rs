@@ -38,6 +38,7 @@ pub fn draw(seed: u64) -> NetworkFile {
     let mut file = NetworkFile {
         schema: 1,
         network: Network {
+            edges: Vec::new(),
             name: format!("swarm-{seed}"),
             chain: "atmn".to_owned(),
             base_port: 30_000,

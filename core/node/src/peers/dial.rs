@@ -116,6 +116,7 @@ impl Peers {
     }
 
     fn dial_lost(&mut self, now: Time, endpoint: &Endpoint) {
+        self.counts.dials_failed += 1;
         let max = self.config.backoff_max;
         for target in self.targets.iter_mut().filter(|t| t.endpoint() == *endpoint) {
             target.failures = target.failures.saturating_add(1);

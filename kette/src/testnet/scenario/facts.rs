@@ -3,6 +3,7 @@
 use alloy_primitives::{B256, U256};
 use kette_sim::scenario::NodeFacts;
 use serde::{Deserialize, de::IgnoredAny};
+use std::collections::BTreeMap;
 
 /// The part of `kette_status` that counts.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -27,16 +28,23 @@ pub struct Answer {
     pub pending: usize,
     /// Transactions that wait for an earlier nonce.
     pub queued: usize,
-    peers: Vec<IgnoredAny>,
+    peers: Vec<Peer>,
     /// Counters since the process began.
     pub counters: Counters,
     /// What an operator must see.
     pub alarms: Vec<String>,
 }
 
+/// The part of a session that counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Peer {
+    /// With whom.
+    pub id: String,
+}
+
 /// Counters since a process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct Counters {
     /// Blocks that it produced.
     pub blocks_produced: u64,
@@ -46,11 +54,25 @@ pub struct Counters {
     pub reorg_depth_max: u64,
     /// Bans that it pronounced.
     pub bans: u64,
+    /// Sessions begun.
+    pub handshakes_attempted: u64,
+    /// Sessions whose hello was done.
+    pub handshakes_completed: u64,
+    /// Dials that reached nobody.
+    pub dials_failed: u64,
+    /// Faults of its peers.
+    pub faults: u64,
 }
 
 impl Answer {
-    /// Returns the facts about a node that is called `name`.
-    pub fn facts(&self, name: &str, up: bool, honest: bool) -> NodeFacts {
+    /// Returns the facts about a node that is called `name`; `places` has the place of each identity in the plan.
+    pub fn facts(
+        &self,
+        name: &str,
+        up: bool,
+        honest: bool,
+        places: &BTreeMap<String, usize>,
+    ) -> NodeFacts {
         NodeFacts {
             name: name.to_owned(),
             up,
@@ -62,6 +84,11 @@ impl Answer {
             finalized: self.finalized,
             finalized_hash: self.finalized_hash,
             peers: self.peers.len(),
+            sessions: self.peers.iter().filter_map(|peer| places.get(&peer.id).copied()).collect(),
+            handshakes_attempted: self.counters.handshakes_attempted,
+            handshakes_completed: self.counters.handshakes_completed,
+            dials_failed: self.counters.dials_failed,
+            faults: self.counters.faults,
             pending: self.pending,
             reorgs: self.counters.reorgs,
             reorg_depth_max: self.counters.reorg_depth_max,
@@ -88,7 +115,9 @@ mod tests {
             "alarms": ["disk full"],
         });
         let answer: Answer = serde_json::from_value(said).unwrap();
-        let facts = answer.facts("n", true, true);
+        let places = BTreeMap::from([("b".to_owned(), 3)]);
+        let facts = answer.facts("n", true, true, &places);
+        assert_eq!((facts.sessions.as_slice(), facts.faults), ([3].as_slice(), 1));
         assert_eq!((facts.height, facts.hash, facts.finalized, facts.peers), (12, hash, 6, 2));
         assert_eq!((facts.produced, facts.reorgs, facts.reorg_depth_max), (5, 2, 3));
         assert!(facts.syncing && facts.up && facts.honest && facts.weight == U256::from(0x1900));

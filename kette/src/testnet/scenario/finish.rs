@@ -12,7 +12,7 @@ use crate::testnet::launch;
 use alloy_primitives::{B256, U256};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kette_sim::{
-    run::{BlockFigures, TransactionFigures},
+    run::{BlockFigures, NodeFigures, TransactionFigures},
     scenario::{Facts, check::Measured},
 };
 use serde::Deserialize;
@@ -47,14 +47,30 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
     let hashes: Vec<B256> = chain.iter().skip(1).map(|block| block.hash).collect();
     let (count, honest) = (play.nodes.count(), play.nodes.honest().count());
     let blocks = blocks(&play, &journal, &hashes);
-    let reach = |percent| journal.reach(&hashes, honest, percent);
-    let measured = Measured { stale_rate: blocks.stale_rate, reach: &reach };
+    let began = play.began_micros;
+    let reach = |percent, of, after: Duration| {
+        let from = began.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+        let counts =
+            |hash: &&B256| after.is_zero() || journal.born(hash).is_some_and(|born| born >= from);
+        let young: Vec<B256> = hashes.iter().filter(counts).copied().collect();
+        journal.reach(&young, honest, percent, of)
+    };
+    let transactions = transactions(&play, &journal, &chain);
+    let log_errors: Vec<(String, u64)> =
+        (0..count).map(|node| (play.nodes.name(node).to_owned(), journal.errors(node))).collect();
+    let measured = Measured {
+        stale_rate: blocks.stale_rate,
+        reach: &reach,
+        log_errors: &log_errors,
+        submitted: transactions.submitted,
+        included: transactions.included,
+        per_second: transactions.per_second,
+    };
     let mut checks = Vec::new();
     if complete {
         checks = play.checks.finish(&facts, &measured);
         checks.extend(play.missed.verdict.take());
     }
-    let transactions = transactions(&play, &journal, &chain);
     if keep {
         for node in (0..count).filter(|node| !play.nodes.is_honest(*node)).collect::<Vec<_>>() {
             play.nodes.start(node)?;
@@ -68,9 +84,13 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         .map(|node| (play.nodes.name(node).to_owned(), play.nodes.alarms(node)))
         .filter(|(_, alarms)| !alarms.is_empty())
         .collect();
+    let engine = play.script.spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
+    let list = NodeFigures::list(&play.script.plan, &facts);
+    let table = journal.table(&hashes, |node| play.nodes.name(node).to_owned());
     let (names, heights) = play.samples.finish(&facts);
     let mut report = Report {
         name: play.script.file.network.name.clone(),
+        engine: engine.to_owned(),
         seed: play.script.seed,
         start_seconds: play.start.as_secs_f64(),
         seconds: at.as_secs_f64(),
@@ -90,6 +110,8 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         names,
         heights,
         faults: play.bands.finish(play.healed.max(Duration::from_micros(1))),
+        list,
+        block_reach: table,
         steps: play.lines,
         left_out: possible::left_out(&play.script.file),
         alarms,
@@ -243,6 +265,11 @@ fn transactions(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> Tran
         let handed_in = play.began_micros.saturating_add(sent.at.as_micros());
         delays.extend(journal.born(block).map(|born| born.saturating_sub(handed_in)));
     }
+    let born = |block: &Canonical| {
+        let count = block.transactions.len() as u64;
+        journal.born(&block.hash).filter(|_| count > 0).map(|born| (born, count))
+    };
+    let filled: Vec<(u64, u64)> = chain.iter().filter_map(born).collect();
     delays.sort_unstable();
     let percentile = |percent: usize| {
         let index = (delays.len() * percent).div_ceil(100).saturating_sub(1);
@@ -253,5 +280,6 @@ fn transactions(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> Tran
         included: found,
         inclusion_p50_ms: percentile(50),
         inclusion_p95_ms: percentile(95),
+        per_second: TransactionFigures::rate(&filled),
     }
 }

@@ -1,8 +1,8 @@
 //! When which node had which block, from the nodes' own logs. All clocks are this machine's.
 
 use alloy_primitives::B256;
-use kette_sim::run::Propagation;
-use serde::Deserialize;
+use kette_sim::run::{Propagation, percentile};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufRead},
@@ -13,14 +13,41 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Journal {
     blocks: BTreeMap<B256, Seen>,
+    /// Lines of level ERROR, by node.
+    errors: BTreeMap<usize, u64>,
+}
+
+/// When the nodes had one block.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BlockReach {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Who produced it, if a log says so.
+    pub producer: Option<String>,
+    /// Nodes that had it.
+    pub nodes: usize,
+    /// Until half of the nodes had it, milliseconds.
+    pub p50_ms: f64,
+    /// Until 95 % of them.
+    pub p95_ms: f64,
+    /// Until all of those that had it.
+    pub max_ms: f64,
 }
 
 /// A block. Times are microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
-    produced: bool,
+    produced: Option<usize>,
     born: u64,
     reached: BTreeMap<usize, u64>,
+}
+
+/// Any line.
+#[derive(Deserialize)]
+struct Level<'a> {
+    level: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +64,8 @@ const MESSAGES: [&str; 4] =
     [PRODUCED, "new head", "fork resolved: new head after a reorganization", "fork: side block"];
 /// Points of the distribution function.
 const CDF_POINTS: usize = 200;
+/// Blocks of the table.
+const TABLE_MAX: usize = 200;
 
 impl Journal {
     /// Reads a node's log.
@@ -46,17 +75,22 @@ impl Journal {
     pub fn read(&mut self, node: usize, mut log: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         while log.read_until(b'\n', &mut line)? > 0 {
+            if serde_json::from_slice::<Level<'_>>(&line).is_ok_and(|it| it.level == "ERROR") {
+                *self.errors.entry(node).or_default() += 1;
+            }
             // What a killed process left of its last line is no line.
             if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line)
                 && MESSAGES.contains(&line.message.as_ref())
                 && let Some(at) = micros(line.timestamp)
             {
                 let seen = self.blocks.entry(line.hash).or_insert_with(|| Seen {
-                    produced: false,
+                    produced: None,
                     born: at,
                     reached: BTreeMap::new(),
                 });
-                seen.produced |= line.message == PRODUCED;
+                if line.message == PRODUCED {
+                    seen.produced = Some(node);
+                }
                 seen.born = seen.born.min(at);
                 seen.reached.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
             }
@@ -68,7 +102,8 @@ impl Journal {
     /// Returns how many blocks were produced and are not in this chain.
     pub fn stale(&self, chain: &[B256]) -> u64 {
         let canonical: BTreeSet<&B256> = chain.iter().collect();
-        let stale = |(hash, seen): &(&B256, &Seen)| seen.produced && !canonical.contains(hash);
+        let stale =
+            |(hash, seen): &(&B256, &Seen)| seen.produced.is_some() && !canonical.contains(hash);
         self.blocks.iter().filter(stale).count() as u64
     }
 
@@ -77,20 +112,46 @@ impl Journal {
         self.blocks.get(hash).map(|seen| seen.born)
     }
 
-    /// Returns the median over these blocks of the time until this percentage of nodes had one.
-    pub fn reach(&self, chain: &[B256], nodes: usize, percent: f64) -> Option<Duration> {
+    /// Returns how many lines of level ERROR a node wrote.
+    pub fn errors(&self, node: usize) -> u64 {
+        self.errors.get(&node).copied().unwrap_or(0)
+    }
+
+    /// Returns when nodes had the last of these blocks, which begin with block 1; `name` knows the nodes.
+    pub fn table(&self, chain: &[B256], name: impl Fn(usize) -> String) -> Vec<BlockReach> {
+        let row = |(index, hash): (usize, &B256)| {
+            let delays = self.delays(hash);
+            let at = |percent| {
+                percentile(&delays, percent).map(|micros| millis(Duration::from_micros(micros)))
+            };
+            Some(BlockReach {
+                number: index as u64 + 1,
+                hash: *hash,
+                producer: self.blocks.get(hash)?.produced.map(&name),
+                nodes: delays.len(),
+                p50_ms: at(50.0)?,
+                p95_ms: at(95.0)?,
+                max_ms: at(100.0)?,
+            })
+        };
+        let from = chain.len().saturating_sub(TABLE_MAX);
+        chain.iter().enumerate().skip(from).filter_map(row).collect()
+    }
+
+    /// Returns a percentile over these blocks of the time until this percentage of nodes had one.
+    pub fn reach(&self, chain: &[B256], nodes: usize, percent: f64, of: f64) -> Option<Duration> {
         let needed = (nodes as f64 * percent / 100.0).ceil() as usize;
         let mut times: Vec<u64> = chain
             .iter()
             .filter_map(|hash| self.delays(hash).get(needed.saturating_sub(1)).copied())
             .collect();
         times.sort_unstable();
-        times.get(times.len() / 2).map(|micros| Duration::from_micros(*micros))
+        percentile(&times, of).map(Duration::from_micros)
     }
 
     /// Returns the figures that reports have.
     pub fn propagation(&self, chain: &[B256], nodes: usize) -> Propagation {
-        let reach = |percent| self.reach(chain, nodes, percent).map_or(0.0, millis);
+        let reach = |percent| self.reach(chain, nodes, percent, 50.0).map_or(0.0, millis);
         let mut all: Vec<u64> = chain.iter().flat_map(|hash| self.delays(hash)).collect();
         all.sort_unstable();
         let points = all.len().min(CDF_POINTS);
@@ -191,9 +252,15 @@ mod tests {
             journal.read(node, text.as_slice()).unwrap();
         }
         let chain = [B256::repeat_byte(1)];
-        let reach = |percent| journal.reach(&chain, 3, percent).map(|time| time.as_millis());
+        let reach = |percent| journal.reach(&chain, 3, percent, 50.0).map(|time| time.as_millis());
         assert_eq!((reach(33.0), reach(50.0), reach(99.0)), (Some(0), Some(200), Some(400)));
-        assert_eq!(journal.reach(&[B256::repeat_byte(2)], 3, 50.0), None, "one node had it");
+        assert_eq!(journal.reach(&[B256::repeat_byte(2)], 3, 50.0, 50.0), None, "one node had it");
+        let table = journal.table(&chain, |node| format!("n{node}"));
+        assert_eq!((table.len(), table[0].number, table[0].nodes), (1, 1, 3));
+        assert_eq!((table[0].producer.as_deref(), table[0].max_ms), (Some("n0"), 400.0));
+        let failed = b"{\"level\":\"ERROR\",\"message\":\"disk\"}\n{\"level\":\"WARN\"}\n";
+        journal.read(1, failed.as_slice()).unwrap();
+        assert_eq!((journal.errors(0), journal.errors(1)), (0, 1));
         assert_eq!((journal.stale(&chain), journal.born(&B256::repeat_byte(3))), (1, None));
         let figures = journal.propagation(&chain, 3);
         assert_eq!(figures.cdf.last(), Some(&(400.0, 1.0)));

@@ -21,7 +21,7 @@ use kette_types::PeerId;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
@@ -33,6 +33,8 @@ pub struct Nodes {
     manifest: Manifest,
     list: Vec<Node>,
     ids: Vec<PeerId>,
+    /// Places of the nodes by identity.
+    places: BTreeMap<String, usize>,
     /// Which links are cut.
     pub cuts: Cuts,
     /// What the others are like.
@@ -131,10 +133,12 @@ impl Nodes {
             })
         };
         let list = manifest.nodes.iter().map(node).collect::<anyhow::Result<_>>()?;
+        let places = manifest.nodes.iter().enumerate();
+        let places = places.map(|(place, node)| (node.peer_id.clone(), place)).collect();
         let links = LinkPlan::new(file, plan).map_err(anyhow::Error::msg)?;
         let ids = manifest.peer_ids()?;
         let directory = directory.clone();
-        Ok(Self { directory, manifest, list, ids, cuts: Cuts::default(), links })
+        Ok(Self { directory, manifest, list, places, ids, cuts: Cuts::default(), links })
     }
 
     /// Returns what the ways from a node are to be like.
@@ -216,7 +220,7 @@ impl Nodes {
             let up = self.is_up(index) && !node.stopped;
             let honest = self.is_honest(index);
             match &node.answer {
-                Some(answer) => answer.facts(&node.name, up, honest),
+                Some(answer) => answer.facts(&node.name, up, honest, &self.places),
                 None => NodeFacts { name: node.name.clone(), up, honest, ..NodeFacts::default() },
             }
         };

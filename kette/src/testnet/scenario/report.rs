@@ -1,9 +1,12 @@
 //! What a run showed, as data: the figures of `kette sim run` where they mean the same.
 
-use super::invariants::{LIVENESS, Violation};
+use super::{
+    invariants::{LIVENESS, Violation},
+    journal::BlockReach,
+};
 use alloy_primitives::B256;
 use kette_sim::{
-    run::{BlockFigures, FaultBand, HeightSample, Propagation, TransactionFigures},
+    run::{BlockFigures, FaultBand, HeightSample, NodeFigures, Propagation, TransactionFigures},
     scenario::{Facts, Order, Verdict},
 };
 use serde::Serialize;
@@ -14,6 +17,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Report {
     /// The network's name.
     pub name: String,
+    /// The chain's engine.
+    pub engine: String,
     /// Where all choices that the file leaves open came from.
     pub seed: u64,
     /// From the first start until all first nodes answered.
@@ -52,6 +57,10 @@ pub struct Report {
     pub heights: Vec<HeightSample>,
     /// Faults over time.
     pub faults: Vec<FaultBand>,
+    /// The nodes at the end.
+    pub list: Vec<NodeFigures>,
+    /// When the nodes had each block, the last 200.
+    pub block_reach: Vec<BlockReach>,
     /// What happened, in order.
     pub steps: Vec<Line>,
     /// What of the file made no difference.

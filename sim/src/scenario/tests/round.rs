@@ -148,8 +148,35 @@ fn check() -> impl Strategy<Value = Check> {
         (0usize..9, some_time())
             .prop_map(|(min_peers, within)| Check::Connected(Connected { min_peers, within })),
         (0.0..=1.0).prop_map(|max| Check::StaleRate(StaleRate { max })),
-        (0.1..=100.0, duration())
-            .prop_map(|(percent, max)| Check::Propagation(Propagation { percent, max })),
+        (0.1..=100.0, proptest::option::of(0.1..=100.0), duration()).prop_map(
+            |(percent, of_blocks, max)| Check::Propagation(Propagation {
+                percent,
+                of_blocks,
+                after: max,
+                max
+            })
+        ),
+        (0usize..9, some_time()).prop_map(|(min, within)| Check::Running(Running { min, within })),
+        (1usize..9, some_time()).prop_map(|(is, within)| Check::Components(Components {
+            is,
+            after: Some("heal".to_owned()),
+            within
+        })),
+        (proptest::option::of(0usize..9), some_time())
+            .prop_map(|(min, within)| Check::Bootstrap(Bootstrap { min, within })),
+        (any::<u32>(), 0.0..=1.0).prop_map(|(min, min_success)| Check::Handshakes(Handshakes {
+            min: u64::from(min),
+            min_success
+        })),
+        (duration(), 0u64..9, 0u64..9).prop_map(|(after, max_lost, max_failed_dials)| {
+            Check::Steady(Steady { after, max_lost, max_failed_dials })
+        }),
+        (0u64..99).prop_map(|max| Check::Errors(Errors { max })),
+        (duration(), 0u64..99, some_time())
+            .prop_map(|(after, blocks, within)| Check::Growth(Growth { after, blocks, within })),
+        (0u64..99, 0.0..=1.0, 0.0..=99.0).prop_map(|(min, min_included, min_per_second)| {
+            Check::Transactions(Transactions { min, min_included, min_per_second })
+        }),
     ]
 }
 
