@@ -14,6 +14,10 @@ pub enum Kind {
     Genesis,
     /// What `kette sim run --json` prints.
     Results,
+    /// What `kette net run --json` prints.
+    NetResults,
+    /// Links of a network, or hosts of its nodes.
+    Links,
     /// What `kette node --record` writes.
     Recording,
 }
@@ -26,6 +30,8 @@ impl Kind {
             Self::NetworkFile => "a network file",
             Self::Genesis => "a genesis file",
             Self::Results => "a result of `kette sim run --json`",
+            Self::NetResults => "a result of `kette net run --json`",
+            Self::Links => "a list of links or hosts",
             Self::Recording => "a recording of a node",
         }
     }
@@ -34,10 +40,10 @@ impl Kind {
     const fn bytes_max(self) -> u64 {
         match self {
             // Ten thousand steps have less than 2 MB.
-            Self::NetworkFile => 16 * MEGABYTE,
+            Self::NetworkFile | Self::Links => 16 * MEGABYTE,
             Self::Genesis => 64 * MEGABYTE,
             // A run has some kilobytes; nightly ones are thousands.
-            Self::Results => 1_000 * MEGABYTE,
+            Self::Results | Self::NetResults => 1_000 * MEGABYTE,
             Self::Recording => 2_000 * MEGABYTE,
         }
     }
@@ -151,6 +157,9 @@ fn json(text: &str) -> Option<Guess> {
     match keys {
         Keys { schema: Some(schema), .. } if schema == "kette-sim-run" => {
             Some(Guess::Kind(Kind::Results))
+        }
+        Keys { schema: Some(schema), .. } if schema == "kette-net-run" => {
+            Some(Guess::Kind(Kind::NetResults))
         }
         Keys { schema: Some(_), .. } => Some(Guess::Other("what another command prints as JSON")),
         Keys { alloc: Some(_), .. } => Some(Guess::Kind(Kind::Genesis)),

@@ -69,6 +69,32 @@ const SCENARIOS: [(&str, &str); 38] = [
     ("clock", include_str!("../presets/scenarios/clock.toml")),
 ];
 
+const TESTS: [(&str, &str); 23] = [
+    ("byzantine-net", include_str!("../presets/tests/byzantine-net.toml")),
+    ("churn-net", include_str!("../presets/tests/churn-net.toml")),
+    ("engines-bft", include_str!("../presets/tests/engines-bft.toml")),
+    ("engines-pow", include_str!("../presets/tests/engines-pow.toml")),
+    ("fork1-net", include_str!("../presets/tests/fork1-net.toml")),
+    ("fork2-net", include_str!("../presets/tests/fork2-net.toml")),
+    ("fork3-net", include_str!("../presets/tests/fork3-net.toml")),
+    ("fork4-net", include_str!("../presets/tests/fork4-net.toml")),
+    ("geo-net", include_str!("../presets/tests/geo-net.toml")),
+    ("load10", include_str!("../presets/tests/load10.toml")),
+    ("load5", include_str!("../presets/tests/load5.toml")),
+    ("nak3", include_str!("../presets/tests/nak3.toml")),
+    ("pow10", include_str!("../presets/tests/pow10.toml")),
+    ("pow10-kill", include_str!("../presets/tests/pow10-kill.toml")),
+    ("propagation", include_str!("../presets/tests/propagation.toml")),
+    ("scale20", include_str!("../presets/tests/scale20.toml")),
+    ("scale50", include_str!("../presets/tests/scale50.toml")),
+    ("topo-custom", include_str!("../presets/tests/topo-custom.toml")),
+    ("topo-line", include_str!("../presets/tests/topo-line.toml")),
+    ("topo-mesh", include_str!("../presets/tests/topo-mesh.toml")),
+    ("topo-ring", include_str!("../presets/tests/topo-ring.toml")),
+    ("topo-star", include_str!("../presets/tests/topo-star.toml")),
+    ("upgrade", include_str!("../presets/tests/upgrade.toml")),
+];
+
 /// Tells whether a chain of this name is embedded.
 pub fn has_genesis(name: &str) -> bool {
     CHAINS.iter().any(|(chain, _)| *chain == name)
@@ -105,9 +131,19 @@ pub fn scenarios() -> impl Iterator<Item = &'static str> {
     SCENARIOS.iter().map(|(name, _)| *name)
 }
 
-/// Returns the file of an embedded network or scenario.
+/// Returns the names of the embedded networks that `kette net test` runs.
+pub fn tests() -> impl Iterator<Item = &'static str> {
+    TESTS.iter().map(|(name, _)| *name)
+}
+
+/// Returns the file of an embedded network, scenario or test.
 pub fn network_text(name: &str) -> Option<&'static str> {
-    NETWORKS.iter().chain(&SCENARIOS).find(|(known, _)| *known == name).map(|(_, text)| *text)
+    NETWORKS
+        .iter()
+        .chain(&SCENARIOS)
+        .chain(&TESTS)
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| *text)
 }
 
 /// Returns the first account of [`MNEMONIC`].
@@ -147,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_scenario_is_valid_and_says_what_it_is() {
-        for name in scenarios() {
+        for name in scenarios().chain(tests()) {
             let text = network_text(name).unwrap();
             assert!(text.starts_with("# ") && text.is_ascii(), "{name}");
             let file = NetworkFile::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -164,7 +200,7 @@ mod tests {
     /// The anchor is what all miners together find in one block time, so that difficulty starts where it stays.
     #[test]
     fn every_scenario_starts_at_the_difficulty_of_its_miners() {
-        for name in scenarios() {
+        for name in scenarios().chain(tests()) {
             let file = NetworkFile::parse(network_text(name).unwrap()).unwrap();
             let genesis = genesis_text(&file.network.chain).unwrap();
             let scenario = Scenario::new(file, genesis).unwrap();

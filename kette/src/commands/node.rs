@@ -91,6 +91,9 @@ pub struct NodeArgs {
     /// How log lines look [default: text].
     #[arg(long, env = "KETTE_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
+    /// Read settings, genesis and keys, say what would be started, and start nothing.
+    #[arg(long)]
+    check: bool,
     /// Log file; standard error without it.
     #[arg(long, env = "KETTE_LOG_FILE")]
     log_file: Option<PathBuf>,
@@ -141,7 +144,11 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
     args.validator.fill(&mut file.validator_id, &mut file.validator_key, &mut file.stake);
     let format = args.log_format.or(file.log_format).unwrap_or_default();
     let log_file = args.log_file.clone().or_else(|| file.log_file.clone());
+    let check = args.check;
     let settings = merge(args, file, home)?;
+    if check {
+        return print_settings(&settings);
+    }
     telemetry::start(format, log_file.as_deref(), &settings.moniker)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
@@ -168,6 +175,23 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
         let _ = stop_sender.send(true);
         node.await.context("the node's loop broke")?
     })
+}
+
+/// Prints what would be started, as JSON.
+fn print_settings(settings: &Settings) -> anyhow::Result<()> {
+    let value = serde_json::json!({
+        "moniker": settings.moniker,
+        "chain_id": settings.spec.chain_id(),
+        "genesis": kette_ledger::genesis(&settings.spec)?.0.hash(),
+        "p2p": settings.p2p,
+        "rpc": settings.rpc,
+        "peers": settings.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "discovery": settings.discovery,
+        "mining": settings.mining,
+        "votes": settings.validator.is_some(),
+        "database": settings.home.database(),
+    });
+    super::output::print(&value, true)
 }
 
 /// Threads of the runtime: many nodes share a machine.

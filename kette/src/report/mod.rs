@@ -1,8 +1,13 @@
 //! A report as one HTML file: tables and inline SVG, nothing from elsewhere, light and dark.
 
-mod chart;
+pub mod chart;
+pub mod document;
+pub mod junit;
+pub mod markdown;
+pub mod network;
 mod plots;
 mod style;
+mod topology;
 
 use crate::commands::sim::{
     source::Setting,
@@ -40,14 +45,7 @@ impl Page<'_> {
             self.runs(),
             self.origin(),
         ];
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title}</title>\n<style>{}</style></head>\n<body><main>\n{}</main></body></html>\n",
-            style::CSS,
-            sections.concat()
-        )
+        page(&title, &sections.concat())
     }
 
     fn head(&self) -> String {
@@ -167,17 +165,17 @@ impl Page<'_> {
         figure(
             "Heights",
             "Head of each node over virtual time; bands are faults.",
-            plots::heights(self.first),
+            plots::heights(&self.first.into()),
         );
         figure(
             "Behind the highest",
             "Blocks that each node lacks; hatched while it is down.",
-            plots::lag(self.first),
+            plots::lag(&self.first.into()),
         );
         figure(
             "Block interval",
             "Mean time between blocks of the highest chain, per stretch of the run.",
-            plots::intervals(self.first),
+            plots::intervals(&self.first.into()),
         );
         let points = |row: &Row| (row.seed, row.blocks.stale_rate * 100.0, row.is_good());
         let rates: Vec<(u64, f64, bool)> = self.tally.rows.iter().map(points).collect();
@@ -252,6 +250,17 @@ impl Page<'_> {
         let row = |(name, value): &(&str, String)| table_row(&[(*name).to_owned(), value.clone()]);
         format!("<h2>Made by</h2>{}", table(&["", ""], &rows.iter().map(row).collect::<String>()))
     }
+}
+
+/// Returns a page around its sections; `title` is escaped.
+fn page(title: &str, sections: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title}</title>\n<style>{}</style></head>\n<body><main>\n{sections}</main></body></html>\n",
+        style::CSS
+    )
 }
 
 fn table(heads: &[&str], rows: &str) -> String {

@@ -1,7 +1,34 @@
 //! The plots of one run. Each is `None` if there is nothing to draw.
 
 use super::chart::{Chart, WIDTH};
-use kette_sim::run::{Propagation, RunReport};
+use kette_sim::run::{FaultBand, HeightSample, Propagation, RunReport};
+
+/// A run over time.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// Names of the nodes.
+    pub names: &'a [String],
+    /// Heights.
+    pub heights: &'a [HeightSample],
+    /// Faults.
+    pub faults: &'a [FaultBand],
+    /// Mean time between blocks, seconds.
+    pub interval_seconds: f64,
+}
+
+impl<'a> From<&'a RunReport> for Series<'a> {
+    fn from(run: &'a RunReport) -> Self {
+        Self {
+            seconds: run.virtual_seconds,
+            names: &run.names,
+            heights: &run.heights,
+            faults: &run.faults,
+            interval_seconds: run.blocks.interval_seconds,
+        }
+    }
+}
 
 /// Returns the distribution of delays.
 ///
@@ -39,18 +66,18 @@ pub fn propagation(reach: &Propagation) -> Option<String> {
 const LOG_MIN_MS: f64 = 0.01;
 
 /// Returns heights over time, a line per node, with fault bands.
-pub fn heights(run: &RunReport) -> Option<String> {
+pub fn heights(run: &Series<'_>) -> Option<String> {
     let top = run.heights.iter().flat_map(|sample| sample.heights.iter().flatten()).max()?;
     let count = run.names.len();
     let legend = if count <= LEGEND_MAX { count.div_ceil(LEGEND_ROW) } else { 0 };
     // The legend stands above the lines.
     let room = 1.02 + 0.06 * legend as f64;
-    let mut chart = Chart::new(300.0, (0.0, run.virtual_seconds), (0.0, *top as f64 * room));
+    let mut chart = Chart::new(300.0, (0.0, run.seconds), (0.0, *top as f64 * room));
     bands(&mut chart, run);
     chart.axes("s", "");
     for (node, name) in run.names.iter().enumerate() {
         let mut lines: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
-        for sample in &run.heights {
+        for sample in run.heights {
             match sample.heights.get(node).copied().flatten() {
                 Some(height) => {
                     if let Some(line) = lines.last_mut() {
@@ -80,22 +107,21 @@ const LEGEND_MAX: usize = 10;
 /// Names per row of the legend.
 const LEGEND_ROW: usize = 5;
 
-fn bands(chart: &mut Chart, run: &RunReport) {
-    for fault in &run.faults {
+fn bands(chart: &mut Chart, run: &Series<'_>) {
+    for fault in run.faults {
         let words = format!("{} ({:.1} s to {:.1} s)", fault.what, fault.from, fault.to);
         chart.band("fault", (fault.from, fault.to), &words);
     }
 }
 
 /// Returns how far each node is behind the highest, as a strip per node.
-pub fn lag(run: &RunReport) -> Option<String> {
+pub fn lag(run: &Series<'_>) -> Option<String> {
     let count = run.names.len();
     if count < 2 || run.heights.len() < 2 {
         return None;
     }
     let row = if count > 25 { 9.0 } else { 15.0 };
-    let mut chart =
-        Chart::new(36.0 + row * count as f64, (0.0, run.virtual_seconds), (0.0, count as f64));
+    let mut chart = Chart::new(36.0 + row * count as f64, (0.0, run.seconds), (0.0, count as f64));
     chart.push(
         "<defs><pattern id=\"hatch\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" \
          patternTransform=\"rotate(45)\"><path class=\"hatch\" d=\"M0 0V5\"/></pattern></defs>",
@@ -130,7 +156,7 @@ pub fn lag(run: &RunReport) -> Option<String> {
 }
 
 /// Returns stretches in which a node is behind by the same number of blocks, or down; not those in which it leads.
-fn strips(run: &RunReport, node: usize) -> Vec<(f64, f64, Option<u64>)> {
+fn strips(run: &Series<'_>, node: usize) -> Vec<(f64, f64, Option<u64>)> {
     let mut strips: Vec<(f64, f64, Option<u64>)> = Vec::new();
     for pair in run.heights.windows(2) {
         let [sample, next] = pair else { continue };
@@ -152,7 +178,7 @@ fn strips(run: &RunReport, node: usize) -> Vec<(f64, f64, Option<u64>)> {
 const STRETCHES: usize = 40;
 
 /// Returns the mean time between blocks, over stretches of the run.
-pub fn intervals(run: &RunReport) -> Option<String> {
+pub fn intervals(run: &Series<'_>) -> Option<String> {
     let best: Vec<(f64, u64)> = run
         .heights
         .iter()
@@ -174,12 +200,12 @@ pub fn intervals(run: &RunReport) -> Option<String> {
     if points.is_empty() {
         return None;
     }
-    let top = points.iter().map(|(_, mean)| *mean).fold(run.blocks.interval_seconds, f64::max);
-    let mut chart = Chart::new(220.0, (0.0, run.virtual_seconds), (0.0, top * 1.1));
+    let top = points.iter().map(|(_, mean)| *mean).fold(run.interval_seconds, f64::max);
+    let mut chart = Chart::new(220.0, (0.0, run.seconds), (0.0, top * 1.1));
     bands(&mut chart, run);
     chart.axes("s", "s");
-    let mean = run.blocks.interval_seconds;
-    chart.lines("class=\"mark\"", &[vec![(0.0, mean), (run.virtual_seconds, mean)]]);
+    let mean = run.interval_seconds;
+    chart.lines("class=\"mark\"", &[vec![(0.0, mean), (run.seconds, mean)]]);
     chart.lines("class=\"curve\"", &[points]);
     Some(chart.svg("Mean time between blocks over time"))
 }

@@ -37,4 +37,7 @@ table{border-collapse:collapse;width:100%;font-size:.86rem;font-variant-numeric:
 th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 tr:last-child td{border-bottom:0}
+.edge{stroke:var(--accent);stroke-width:1;opacity:.45}.boot{stroke:var(--good);stroke-width:2;opacity:.9}
+.peer{fill:var(--accent)}.peer.gone{fill:var(--bad)}
+pre{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem;overflow-x:auto}
 ";

@@ -1,8 +1,9 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
 use super::plan::Ports;
+use crate::presets;
 use anyhow::{Context as _, bail};
-use kette_sim::scenario::{Plan, PlannedNode, select};
+use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, select};
 use kette_types::PeerId;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -133,6 +134,49 @@ impl Directory {
         self.0.join(format!("{name}.db"))
     }
 
+    /// Returns the network as a file that `kette net run` and `kette sim run` read.
+    pub fn network_file(&self) -> PathBuf {
+        self.0.join("network.toml")
+    }
+
+    /// Returns the genesis file beside it, for chains that are not embedded.
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
+    /// Returns what `kette net run` leaves of its run.
+    pub fn run_file(&self) -> PathBuf {
+        self.0.join("run.json")
+    }
+
+    /// Writes the network as a file, with the ports that it has.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_network(
+        &self,
+        file: &NetworkFile,
+        genesis: &str,
+        first: Option<Ports>,
+    ) -> anyhow::Result<()> {
+        let mut file = file.clone();
+        if !presets::has_genesis(&file.network.chain) {
+            let path = self.genesis();
+            fs::write(&path, genesis)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            "genesis.json".clone_into(&mut file.network.chain);
+        }
+        if let Some(Ports { p2p, rpc }) = first {
+            (file.network.base_port, file.network.rpc_base_port) = (p2p, rpc);
+        }
+        let path = self.network_file();
+        let text = format!(
+            "# The network in this directory: `kette sim run` simulates it, `kette net run` runs its steps.\n{}",
+            file.to_toml()?
+        );
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     fn manifest_path(&self) -> PathBuf {
         self.0.join("network.json")
     }
@@ -189,8 +233,12 @@ impl Directory {
         for node in &manifest.nodes {
             self.remove_node(&node.plan.name)?;
         }
-        remove_file(&self.path().join("network.lock"))?;
-        remove_file(&self.manifest_path())?;
+        let lock = self.path().join("network.lock");
+        let files =
+            [self.manifest_path(), self.network_file(), self.genesis(), self.run_file(), lock];
+        for path in files {
+            remove_file(&path)?;
+        }
         // Only an empty directory goes away.
         let _ = fs::remove_dir(&self.0);
         Ok(())

@@ -4,7 +4,7 @@ use crate::{presets, run::byzantine};
 use anyhow::{Context as _, bail};
 use kette_sim::{
     run::merge_genesis,
-    scenario::{Group, NetworkFile},
+    scenario::{Group, NetworkFile, plan, region},
 };
 use kette_types::ChainSpec;
 use std::path::Path;
@@ -47,6 +47,22 @@ pub fn genesis_text(file: &NetworkFile) -> anyhow::Result<String> {
     let text = if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? };
     let plan = kette_sim::scenario::Plan::new(file).map_err(anyhow::Error::msg)?;
     plan.write_validators(&text).map_err(anyhow::Error::msg)
+}
+
+/// Puts the nodes into these regions in turn, `round-robin` alone for all ten; no region changes nothing.
+pub fn set_regions(file: &mut NetworkFile, regions: &[String]) {
+    let names: Vec<String> = match regions {
+        [] => return,
+        [one] if one == plan::ROUND_ROBIN => {
+            region::NAMES[..region::TEN].iter().map(|name| (*name).to_owned()).collect()
+        }
+        list => list.to_vec(),
+    };
+    let mut next = names.iter().cycle();
+    for group in &mut file.group {
+        let count = group.count.unwrap_or(group.names.len());
+        group.regions = next.by_ref().take(count).cloned().collect();
+    }
 }
 
 /// Refuses groups that `kette net up` cannot start, and returns what it leaves out, one line each.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{commands::exit::Exit, presets, run::home::Home, validator_key::ValidatorKey};
 use anyhow::{Context as _, bail};
-use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, Profile, Topology, region};
+use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, Profile, plan::ROUND_ROBIN, region};
 use nix::sys::signal::Signal;
 use std::{
     collections::BTreeSet,
@@ -25,6 +25,8 @@ use std::{
 pub struct Wish {
     /// Preset or file.
     pub source: String,
+    /// The network itself, if it was made of flags: it is written to `source`.
+    pub made: Option<NetworkFile>,
     /// First P2P port.
     pub base_port: Option<u16>,
     /// Time between starts.
@@ -37,8 +39,8 @@ pub struct Wish {
     pub run: bool,
     /// Links of this profile instead of the file's.
     pub shape: Option<Profile>,
-    /// Puts the nodes into the project's ten regions, one after the other.
-    pub regions: bool,
+    /// Regions of the nodes in turn, instead of the file's.
+    pub regions: Vec<String>,
 }
 
 impl Wish {
@@ -49,13 +51,9 @@ impl Wish {
         }
         let has_regions = file.group.iter().any(|group| !group.regions.is_empty());
         let needed = self.shape.is_some_and(region::is_regional) && !has_regions;
-        if self.regions || needed {
-            let mut next = (0..region::TEN).cycle().map(|place| region::NAMES[place].to_owned());
-            for group in &mut file.group {
-                let count = group.count.unwrap_or(group.names.len());
-                group.regions = next.by_ref().take(count).collect();
-            }
-        }
+        let all = [ROUND_ROBIN.to_owned()];
+        let regions = if needed && self.regions.is_empty() { &all[..] } else { &self.regions };
+        file::set_regions(file, regions);
     }
 }
 
@@ -86,8 +84,12 @@ const LOG_BYTES: usize = 64 * 1024;
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
-    let mut file = file::load(&wish.source)?;
+    let mut file = match &wish.made {
+        Some(file) => file.clone(),
+        None => file::load(&wish.source)?,
+    };
     wish.apply(&mut file);
+    file.check()?;
     for left_out in file::for_processes(&file)? {
         eprintln!("{}: {left_out}", file.network.name);
     }
@@ -225,7 +227,7 @@ pub(super) fn prepare(
         genesis: hash,
         run: wish.run,
         quic: file.network.quic,
-        planned_only: matches!(file.network.topology, Topology::Line | Topology::Ring),
+        planned_only: file.network.topology.is_fixed(),
         groups: file.group.iter().map(|group| group.name.clone()).collect(),
         left: resumed.as_ref().map(|old| old.left.clone()).unwrap_or_default(),
         nodes,
@@ -234,11 +236,12 @@ pub(super) fn prepare(
     if resumed.is_none() || wish.shape.is_some() {
         shape_links(directory, file, &manifest)?;
     }
+    directory.save_network(file, &text, manifest.nodes.first().map(|node| node.ports))?;
     Ok(manifest)
 }
 
 /// Writes what a file says of links into the nodes' directories.
-fn shape_links(
+pub(super) fn shape_links(
     directory: &Directory,
     file: &NetworkFile,
     manifest: &Manifest,

@@ -3,6 +3,7 @@
 pub mod control;
 pub mod directory;
 pub mod file;
+pub mod generate;
 pub mod insight;
 pub mod launch;
 pub mod links;
@@ -15,3 +16,4 @@ pub mod scenario;
 pub mod score;
 pub mod snapshot;
 pub mod status;
+pub mod suite;

@@ -2,15 +2,19 @@
 
 mod change;
 mod exec;
+mod flags;
 mod fork;
+mod generate;
 mod link;
 mod load;
 mod logs;
 mod members;
 mod partition;
 mod process;
+mod report;
 mod run;
 mod snapshot;
+mod test;
 
 use super::{exit::Exit, output};
 use crate::{
@@ -43,6 +47,12 @@ pub enum Net {
     Heal(partition::HealArgs),
     /// Put transactions on a network and report what became of them
     Load(load::LoadArgs),
+    /// Write a network as files for this machine or others; start nothing
+    Generate(generate::GenerateArgs),
+    /// Write what runs showed as an HTML page and as Markdown
+    Report(report::ReportArgs),
+    /// Tests of real networks: connectivity, propagation, fork, partition, ... or all
+    Test(test::TestArgs),
     /// List the nodes and their processes
     Ps(Where),
     /// Ask all nodes and show how the network is
@@ -120,11 +130,13 @@ pub struct UpArgs {
     #[command(flatten)]
     place: Where,
     /// An embedded network (see `kette net presets`).
-    #[arg(long, default_value = presets::DEFAULT_NETWORK, conflicts_with = "file")]
+    #[arg(long, default_value = presets::DEFAULT_NETWORK, conflicts_with = "file", conflicts_with_all = flags::FLAGS)]
     preset: String,
     /// A network file instead of a preset.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = flags::FLAGS)]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    flags: flags::NetworkFlags,
     /// First P2P port; the other ports follow. Without it the next free block is taken.
     #[arg(long)]
     base_port: Option<u16>,
@@ -134,12 +146,12 @@ pub struct UpArgs {
     /// Links between nodes: loopback, lan, aws-2025 or simblock-2019, instead of the file's profile.
     #[arg(long, value_name = "PROFILE", value_parser = parse_profile)]
     shape: Option<Profile>,
-    /// Put the nodes into the ten regions of the profiles, one after the other.
-    #[arg(long)]
-    regions: bool,
     /// Start from genesis with empty logs instead of going on.
     #[arg(long)]
     fresh: bool,
+    /// Go on with the chain and the logs that are there, if any: what happens without --fresh as well.
+    #[arg(long, conflicts_with = "fresh")]
+    keep: bool,
     /// How long to wait until the network is ready.
     #[arg(long, default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
@@ -157,6 +169,9 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Partition(args) => partition::run(&args, json),
         Net::Heal(args) => partition::heal(&args, json),
         Net::Load(args) => load::run(args, json),
+        Net::Generate(args) => generate::run(args, json),
+        Net::Report(args) => report::run(&args, json),
+        Net::Test(args) => test::run(&args, json),
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
         Net::Down { place, purge } => down(&place, purge, json),
@@ -193,16 +208,26 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
 
 fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(args.place.home)?);
+    let made = args.flags.file(args.base_port)?;
+    if let Some(file) = &made {
+        eprintln!("{}", flags::describe(file)?);
+    }
     std::fs::create_dir_all(directory.path())?;
+    let source = match (&made, args.file) {
+        (Some(_), _) => directory.network_file().display().to_string(),
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => args.preset,
+    };
     let wish = Wish {
-        source: args.file.map_or(args.preset, |path| path.display().to_string()),
+        source,
+        made,
         base_port: args.base_port,
         stagger: args.stagger,
         fresh: args.fresh,
         timeout: args.timeout,
         run: false,
         shape: args.shape,
-        regions: args.regions,
+        regions: args.flags.regions().to_vec(),
     };
     let up = super::block_on(launch::up(&directory, &wish))?;
     if json {

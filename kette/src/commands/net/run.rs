@@ -11,9 +11,10 @@ use crate::{
         },
     },
 };
+use anyhow::Context as _;
 use clap::Args;
 use kette_sim::scenario::units::parse_duration;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
 /// Flags of `kette net run`.
@@ -35,6 +36,9 @@ pub struct RunArgs {
     /// How long steps and users go on, instead of the file's duration: 90s, 10m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
+    /// Writes what happened as an HTML page, and beside it as Markdown (see `kette net report`).
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// First P2P port; the other ports follow. Without it the next free block is taken.
     #[arg(long)]
     base_port: Option<u16>,
@@ -76,30 +80,50 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
             writeln!(std::io::stderr(), "{:>7.1} s  {:<56}  {}", line.at, line.what, line.heights);
     };
     let report = crate::commands::block_on(scenario::run(&directory, &wish, &mut say))?;
+    let value = document(&report, &directory, args.keep)?;
+    // For `kette net report`.
+    let run_file = directory.run_file();
+    std::fs::write(&run_file, value.to_string())
+        .with_context(|| format!("cannot write {}", run_file.display()))?;
+    if let Some(path) = &args.report {
+        super::report::write(path, &[value.clone()])?;
+    }
     if json {
-        let mut value = serde_json::to_value(&report)?;
-        for (key, more) in [
-            ("schema", json!(SCHEMA)),
-            ("schema_version", json!(1)),
-            ("command", json!(words::command_line())),
-            ("commit", json!(words::COMMIT)),
-            (
-                "machine",
-                json!({ "cores": words::cores(), "os": std::env::consts::OS, "arch": std::env::consts::ARCH }),
-            ),
-            ("home", json!(directory.path())),
-            ("kept", json!(args.keep)),
-            ("violation_count", json!(report.violations.len())),
-            ("failed_checks", json!(report.failed_checks())),
-        ] {
-            value[key] = more;
-        }
         output::print(&value, true)?;
     } else {
         print(&report, &directory, args.keep)?;
     }
     explain(&report, &directory);
     judge(&report)
+}
+
+/// Returns a run for programs, with where it comes from.
+///
+/// # Errors
+/// If a figure cannot be written as JSON.
+pub(super) fn document(
+    report: &Report,
+    directory: &Directory,
+    keep: bool,
+) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(report)?;
+    for (key, more) in [
+        ("schema", json!(SCHEMA)),
+        ("schema_version", json!(1)),
+        ("command", json!(words::command_line())),
+        ("commit", json!(words::COMMIT)),
+        (
+            "machine",
+            json!({ "cores": words::cores(), "os": std::env::consts::OS, "arch": std::env::consts::ARCH }),
+        ),
+        ("home", json!(directory.path())),
+        ("kept", json!(keep)),
+        ("violation_count", json!(report.violations.len())),
+        ("failed_checks", json!(report.failed_checks())),
+    ] {
+        value[key] = more;
+    }
+    Ok(value)
 }
 
 fn print(report: &Report, directory: &Directory, keep: bool) -> anyhow::Result<()> {

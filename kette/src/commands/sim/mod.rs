@@ -8,7 +8,7 @@ mod pool;
 mod progress;
 mod recording;
 mod replay;
-mod run;
+pub mod run;
 mod seeds;
 pub mod source;
 mod state;

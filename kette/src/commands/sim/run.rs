@@ -228,6 +228,7 @@ impl<'a> Printer<'a> {
         }
         let mut value = serde_json::to_value(&outcome.report)?;
         let report = &outcome.report;
+        value["name"] = self.setting.source.clone().into();
         value["violation_count"] = report.violations.len().into();
         value["config_hash"] = outcome.config.to_string().into();
         if self.twice {

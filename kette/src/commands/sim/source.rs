@@ -204,7 +204,7 @@ pub fn config_hash(scenario: &Scenario) -> B256 {
 }
 
 fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let names = presets::networks().chain(presets::scenarios());
+    let names = presets::networks().chain(presets::scenarios()).chain(presets::tests());
     names.filter_map(|name| Some((name, presets::network_text(name)?)))
 }
 

@@ -170,13 +170,14 @@ fn fresh(directory: &Directory, script: &Script, wish: &Wish) -> anyhow::Result<
         .with_context(|| format!("cannot make {}", directory.path().display()))?;
     let wish = launch::Wish {
         source: wish.source.clone(),
+        made: None,
         base_port: wish.base_port,
         stagger: None,
         fresh: true,
         timeout: wish.timeout,
         run: true,
         shape: None,
-        regions: false,
+        regions: Vec::new(),
     };
     launch::prepare(directory, &script.file, &wish)
 }
