@@ -284,6 +284,8 @@ impl Draft {
             ports: self.ports[index],
             peer_id: self.peer_ids[index].clone(),
             process: None,
+            binary: None,
+            joined: false,
         };
         Ok(Manifest {
             name: self.file.network.name.clone(),
@@ -291,6 +293,10 @@ impl Draft {
             chain_id: spec.chain_id(),
             genesis: genesis.to_owned(),
             run: false,
+            quic: self.file.network.quic,
+            planned_only: self.file.network.topology.is_fixed(),
+            groups: self.plan.groups.clone(),
+            left: Vec::new(),
             nodes: self.plan.nodes.iter().enumerate().map(node).collect(),
         })
     }
