@@ -5,7 +5,10 @@
 
 use alloy_primitives::Keccak256;
 use kette_chain::ExecutedBlock;
-use kette_types::{Address, B256, Transaction};
+use kette_types::{
+    Address, B256, Transaction,
+    bft::{PublicKey, Signature},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -75,6 +78,23 @@ impl kette_node::Memo for Memo {
 }
 
 impl kette_consensus::bft::SignatureMemo for Memo {
+    fn verify(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &Signature,
+        judge: &dyn Fn() -> bool,
+    ) -> bool {
+        self.is_right(&[b"ed25519", key.0.as_slice(), message, signature.as_slice()], judge)
+    }
+
+    fn proves(&self, key: &B256, input: &B256, proof: &[u8], judge: &dyn Fn() -> bool) -> bool {
+        self.is_right(&[b"ecvrf", key.as_slice(), input.as_slice(), proof], judge)
+    }
+}
+
+impl Memo {
+    /// Judges a claim once: everything that the verdict depends on.
     fn is_right(&self, claim: &[&[u8]], judge: &dyn Fn() -> bool) -> bool {
         let mut hasher = Keccak256::new();
         for part in claim {

@@ -118,8 +118,8 @@ impl Certificates {
                 .get(usize::from(*place))
                 .ok_or_else(|| format!("names validator {place} of {}", voters.members.len()))?;
             // Most of them were judged by some node; what is right does not depend on who checks.
-            let claim = [b"ed25519", member.key.0.as_slice(), &message, signature.as_slice()];
-            if !world.memo.is_right(&claim, &|| member.key.verify(&message, signature)) {
+            let judge = || member.key.verify(&message, signature);
+            if !world.memo.verify(&member.key, &message, signature, &judge) {
                 return Err(format!("has a bad signature of validator {place}"));
             }
             if !voted.insert(member.key) {

@@ -16,19 +16,19 @@ use kette_types::{Address, B256, ChainSpec, Recovered, U256};
 use std::{sync::Arc, time::Duration};
 
 /// A world and the nonce of its one user.
-pub(super) struct Small {
-    pub(super) world: World,
+pub(crate) struct Small {
+    pub(crate) world: World,
     nonce: u64,
 }
 
 impl Small {
     /// Starts this many miners that nobody judges.
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         Self::with(nodes, Vec::new())
     }
 
     /// Starts this many miners before judges.
-    pub(super) fn with(nodes: usize, checkers: Vec<Box<dyn Checker>>) -> Self {
+    pub(crate) fn with(nodes: usize, checkers: Vec<Box<dyn Checker>>) -> Self {
         let text = format!(
             "schema = 1\n[network]\nname = \"t\"\nchain = \"atmn\"\ntopology = \"mesh\"\nmine_rate = 100\n\
              [[group]]\nname = \"n\"\ncount = {nodes}\nroles = [\"miner\"]\n"
@@ -48,13 +48,13 @@ impl Small {
     }
 
     /// Lets virtual time pass.
-    pub(super) fn run(&mut self, seconds: u64) {
+    pub(crate) fn run(&mut self, seconds: u64) {
         let until = self.world.now() + Duration::from_secs(seconds);
         self.world.run_until(until);
     }
 
     /// Runs until the first node has this many blocks.
-    pub(super) fn mine_to(&mut self, height: u64) {
+    pub(crate) fn mine_to(&mut self, height: u64) {
         for _ in 0..1_000 {
             if self.node(0).tree().head().number >= height {
                 return;
@@ -65,12 +65,12 @@ impl Small {
     }
 
     /// Starts or stops a miner.
-    pub(super) fn mine(&mut self, host: usize, on: bool) {
+    pub(crate) fn mine(&mut self, host: usize, on: bool) {
         self.world.mine(host, on);
     }
 
     /// Hands in this many transfers.
-    pub(super) fn submit(&mut self, host: usize, count: u64) {
+    pub(crate) fn submit(&mut self, host: usize, count: u64) {
         for _ in 0..count {
             let transfer = self.transfer(self.nonce);
             self.nonce += 1;
@@ -79,7 +79,7 @@ impl Small {
     }
 
     /// Makes a transfer of the user with this nonce.
-    pub(super) fn transfer(&self, nonce: u64) -> Recovered<kette_types::Transaction> {
+    pub(crate) fn transfer(&self, nonce: u64) -> Recovered<kette_types::Transaction> {
         let signer = PrivateKeySigner::from_bytes(&KEY).unwrap();
         let transaction = TxEip1559 {
             chain_id: self.world.spec.chain_id(),
@@ -95,28 +95,28 @@ impl Small {
         Recovered::new_unchecked(transaction.into_signed(signature).into(), signer.address())
     }
 
-    pub(super) fn node(&self, host: usize) -> &Node {
+    pub(crate) fn node(&self, host: usize) -> &Node {
         self.world.hosts[host].node().unwrap()
     }
 
-    pub(super) fn head(&self, host: usize) -> B256 {
+    pub(crate) fn head(&self, host: usize) -> B256 {
         self.node(host).tree().head().hash()
     }
 }
 
 /// Ends a node without a word.
-pub(super) fn crash(world: &mut World, host: usize) {
+pub(crate) fn crash(world: &mut World, host: usize) {
     world.crash(host, Loss::Unsynced);
 }
 
 /// Cuts both ways between two hosts, or heals them.
-pub(super) fn cut(world: &mut World, a: usize, b: usize, on: bool) {
+pub(crate) fn cut(world: &mut World, a: usize, b: usize, on: bool) {
     world.set_cut(a, b, on);
     world.set_cut(b, a, on);
 }
 
 /// Ends a run as runs end: all nodes up, nobody mines, and time to come to rest. Returns the first objection.
-pub(super) fn ended(world: &mut World) -> Option<String> {
+pub(crate) fn ended(world: &mut World) -> Option<String> {
     let wait = |world: &mut World, seconds| {
         let until = world.now() + Duration::from_secs(seconds);
         world.run_until(until);

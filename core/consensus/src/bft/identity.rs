@@ -2,7 +2,7 @@
 
 use super::vrf;
 use alloy_primitives::B256;
-use kette_types::bft::{PublicKey, SecretKey};
+use kette_types::bft::{PublicKey, SecretKey, Signature};
 pub use kette_types::bft::{SignRegression, SignState};
 use std::fmt;
 
@@ -50,9 +50,21 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Remembers judged signatures and proofs for all nodes of one process: what is right does not depend on who checks.
+/// Remembers judged signatures for all nodes of one process: what is right does not depend on who checks.
 pub trait SignatureMemo: fmt::Debug + Send + Sync {
-    /// Tells whether a claim is right, judging it with `judge` if nobody did before. A claim is everything that the
-    /// verdict depends on: what kind of proof it is, the key, what is proven, the proof.
-    fn is_right(&self, claim: &[&[u8]], judge: &dyn Fn() -> bool) -> bool;
+    /// Tells whether the signature is right, judging it with `judge` if nobody did before.
+    fn verify(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &Signature,
+        judge: &dyn Fn() -> bool,
+    ) -> bool;
+
+    /// Tells the same of a VRF proof of this input. Each node judges a header's once, so only what many nodes share
+    /// needs to remember it.
+    fn proves(&self, key: &B256, input: &B256, proof: &[u8], judge: &dyn Fn() -> bool) -> bool {
+        let _ = (key, input, proof);
+        judge()
+    }
 }

@@ -191,9 +191,9 @@ impl Rules {
         let proof = vrf::Proof::try_from(seal.proof.as_ref()).map_err(Violation::Vrf)?;
         let alpha = leader::alpha(header.mix_hash, header.number, seal.round);
         let verify = || vrf::verify(&key, alpha.as_slice(), &proof);
-        let claim = [b"ecvrf", leader.vrf_key.as_slice(), alpha.as_slice(), seal.proof.as_ref()];
+        let judge = || verify().is_ok();
         if let Some(memo) = &self.memo
-            && memo.is_right(&claim, &|| verify().is_ok())
+            && memo.proves(&leader.vrf_key, &alpha, &seal.proof, &judge)
         {
             return Ok(());
         }
@@ -235,8 +235,7 @@ impl Rules {
     pub(super) fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
         let judge = || key.verify(message, signature);
         match &self.memo {
-            Some(memo) => memo
-                .is_right(&[b"ed25519", key.0.as_slice(), message, signature.as_slice()], &judge),
+            Some(memo) => memo.verify(key, message, signature, &judge),
             None => judge(),
         }
     }
