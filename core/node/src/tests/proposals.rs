@@ -10,7 +10,7 @@ use kette_types::{B256, Block, Bytes, Fault, Message, U256};
 use std::{sync::Arc, time::Duration};
 
 fn scene(n: usize) -> (World, Forge) {
-    let world = World::proposing(n);
+    let world = World::proposing(n, &serde_json::json!({}));
     let forge = Forge::new(&world.spec);
     (world, forge)
 }
@@ -389,7 +389,7 @@ fn a_restart_finds_head_proof_log_and_proposals() {
 #[test]
 fn a_block_that_is_dropped_in_the_same_breath_is_not_announced() {
     let narrow = serde_json::json!({ "reorgLimit": 10, "finalityDepth": 6 });
-    let mut world = World::proposing_with(1, &narrow);
+    let mut world = World::proposing(1, &narrow);
     let mut forge = Forge::new(&world.spec);
     let rival = forge.on(forge.genesis, &after(13));
     let chain = forge.chain(forge.genesis, 12, &after(12));

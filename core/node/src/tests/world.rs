@@ -162,13 +162,8 @@ impl World {
         Config { peers, local, pool: mempool::Limits::default(), archive: false, memo: None }
     }
 
-    /// Starts nodes without links whose engine is [`Proposer`].
-    pub(super) fn proposing(n: usize) -> Self {
-        Self::proposing_with(n, &serde_json::json!({}))
-    }
-
-    /// As [`Self::proposing`], with other constants of the chain.
-    pub(super) fn proposing_with(n: usize, pow: &serde_json::Value) -> Self {
+    /// Starts nodes without links whose engine is [`Proposer`], with these constants of the chain.
+    pub(super) fn proposing(n: usize, pow: &serde_json::Value) -> Self {
         let mut world = Self::with(n, pow, |_, _| {});
         world.proposer = true;
         for i in 0..n {
