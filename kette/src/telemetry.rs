@@ -1,12 +1,17 @@
 //! Logs: text for people, JSON lines for programs; `RUST_LOG` filters per module.
 
+use kette_rpc::ErrorLog;
 use std::{
     fs::OpenOptions,
     io::{self, IsTerminal as _, Write},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::MakeWriter, layer::Context, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How log lines look.
 #[derive(
@@ -57,10 +62,27 @@ pub fn start(format: LogFormat, file: Option<&Path>, node: &str) -> anyhow::Resu
     let lines = Lines { prefix, writer: Mutex::new(writer) };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     let started = match format {
-        LogFormat::Text => builder.with_ansi(colour).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(colour).finish().with(CountErrors).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(CountErrors).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Returns where this process counts its errors.
+pub fn errors() -> &'static ErrorLog {
+    static ERRORS: LazyLock<ErrorLog> = LazyLock::new(ErrorLog::default);
+    &ERRORS
+}
+
+/// Counts what is logged at level `error`.
+struct CountErrors;
+
+impl<S: tracing::Subscriber> Layer<S> for CountErrors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == Level::ERROR {
+            errors().note("log");
+        }
+    }
 }
 
 /// Writes whole lines; a prefix takes the place of the opening brace.

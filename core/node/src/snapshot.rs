@@ -71,6 +71,7 @@ impl Node {
             engine: self.engine.status(),
             beneficiary: self.config.local.beneficiary,
             tree_blocks: self.tree.len(),
+            clock_skew_ms: self.peers.clock_skew_ms(),
             counters,
             alarms: self.alarms.clone(),
         }

@@ -77,6 +77,9 @@ pub struct Status {
     pub beneficiary: Address,
     /// Blocks in the tree and branches that may still win.
     pub tree_blocks: usize,
+    /// How far peers' clocks are ahead of ours, milliseconds: the median of what they said in their hellos, given
+    /// enough peers.
+    pub clock_skew_ms: Option<i64>,
     /// Counters since start.
     pub counters: Counters,
     /// What an operator must see, newest last, bounded.

@@ -1,6 +1,6 @@
 //! What the server is given: where to listen, what to allow, and its ways to node, store and network.
 
-use crate::{handle::NodeHandle, link::Links};
+use crate::{handle::NodeHandle, link::Links, recent::ErrorLog};
 use kette_ledger::Rules;
 use kette_types::{ChainSpec, PeerId};
 use serde::Serialize;
@@ -78,6 +78,8 @@ pub struct Sources {
     pub spec: Arc<ChainSpec>,
     /// The host's network.
     pub network: Arc<dyn NetworkControl>,
+    /// Where errors are counted, those of the log included.
+    pub errors: ErrorLog,
 }
 
 impl std::fmt::Debug for Sources {

@@ -6,6 +6,7 @@ use crate::{
     filters::Filters,
     handle::NodeHandle,
     metrics::Metrics,
+    recent::{HeadSeen, Recent, now_ms},
     table::Answer,
 };
 use kette_ledger::Rules;
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) network: Arc<dyn NetworkControl>,
     pub(crate) metrics: Metrics,
     pub(crate) filters: Filters,
+    /// What watchers of the network ask for.
+    pub(crate) recent: Recent,
     /// Heads remembered by `evm_snapshot`, oldest first; the id is the place plus one.
     pub(crate) snapshots: Mutex<Vec<B256>>,
     pub(crate) started: Instant,
@@ -44,7 +47,9 @@ impl Context {
     pub(crate) fn new(config: Config, sources: Sources) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let engine = sources.spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
+        let head = HeadSeen::of(&sources.node.view().head, now_ms());
         Arc::new(Self {
+            recent: Recent::new(head, sources.errors),
             metrics: Metrics::new(&config.version, &config.commit, engine),
             config,
             node: sources.node,

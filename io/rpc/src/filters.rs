@@ -221,6 +221,7 @@ pub(crate) async fn pump(cx: Arc<Context>, mut events: broadcast::Receiver<Arc<E
             Ok(event) => {
                 cx.metrics.observe(&event, cx.view().status.syncing.is_some());
                 cx.filters.observe(&event);
+                cx.recent.observe(&event);
             }
             Err(RecvError::Lagged(count)) => {
                 tracing::warn!(count, "rpc lost events: filters begin anew");

@@ -1,6 +1,6 @@
 //! Prometheus metrics: what is counted here, and what is read from the node's snapshot at each scrape.
 
-use crate::{context::Context, middleware::UNKNOWN, table, votes::Votes};
+use crate::{context::Context, middleware::UNKNOWN, process, table, votes::Votes};
 use kette_consensus::Status as Engine;
 use kette_node::{Event, Rejection};
 use kette_types::Direction;
@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     reorg_depth: Histogram,
     handshake: Histogram,
     last_timestamp: Mutex<Option<u64>>,
+    /// Of blocks that became canonical; those of replaced blocks stay counted.
+    transactions: Counter,
     /// Of the engine `bft`.
     pub(crate) votes: Votes,
 }
@@ -62,6 +64,7 @@ impl Metrics {
             reorg_depth: Histogram::new(DEPTH_BUCKETS),
             handshake: Histogram::new(CALL_BUCKETS),
             last_timestamp: Mutex::default(),
+            transactions: Counter::default(),
             votes: Votes::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Metrics {
                 }
                 let mut last = self.last_timestamp.lock().unwrap_or_else(PoisonError::into_inner);
                 for block in added {
+                    self.transactions.inc_by(wide(block.block.body.transactions.len()));
                     let timestamp = block.block.header.timestamp;
                     if let Some(last) = last.filter(|last| *last <= timestamp) {
                         self.block_interval.observe((timestamp - last) as f64);
@@ -142,7 +146,8 @@ impl Metrics {
             "Time to connect and greet",
             self.handshake.clone(),
         );
-        process(registry.sub_registry_with_prefix("process"), cx);
+        self.errors(kette, cx);
+        usage(registry.sub_registry_with_prefix("process"), cx);
         let mut out = String::new();
         text::encode(&mut out, &registry)?;
         Ok(out)
@@ -171,6 +176,11 @@ impl Metrics {
             ("chain_blocks_imported", "Blocks attached to the tree", counters.blocks_imported),
             ("chain_blocks_produced", "Blocks this node produced", counters.blocks_produced),
             ("chain_blocks_invalid", "Blocks that broke a rule", counters.blocks_invalid),
+            ("chain_blocks_sent", "Blocks announced, times peers", counters.blocks_sent),
+            ("chain_blocks_received", "Blocks received from peers", counters.blocks_received),
+            ("chain_transactions", "Transactions of canonical blocks", self.transactions.get()),
+            ("mempool_sent", "Transactions sent, times peers", counters.transactions_sent),
+            ("mempool_received", "Transactions received", counters.transactions_received),
             ("p2p_handshakes_attempted", "Sessions begun", counters.handshakes_attempted),
             ("p2p_handshakes_completed", "Sessions greeted", counters.handshakes_completed),
             ("p2p_bans", "Bans", counters.bans),
@@ -193,6 +203,27 @@ impl Metrics {
             peers.get_or_create(&labels).set(count.try_into().unwrap_or(i64::MAX));
         }
         registry.register("p2p_peers", "Sessions", peers);
+        if let Some(skew) = status.clock_skew_ms {
+            let help = "How far peers' clocks are ahead of this one, median";
+            registry.register("clock_skew_seconds", help, decimal(skew as f64 / 1_000.0));
+        }
+    }
+
+    fn errors(&self, registry: &mut Registry, cx: &Context) {
+        let errors = Family::<Labels, Counter>::default();
+        for kind in ["alarm", "invalid_block", "log", "peer_fault"] {
+            let count = cx.recent.errors.kinds().get(kind).copied().unwrap_or(0);
+            errors.get_or_create(&vec![("kind", kind.to_owned())]).inc_by(count);
+        }
+        registry.register("errors", "What went wrong, by kind", errors);
+        let hellos = Family::<Labels, Counter>::default();
+        for (direction, count) in ["outbound", "inbound"].iter().zip(cx.recent.hellos()) {
+            let labels = vec![("direction", (*direction).to_owned())];
+            hellos.get_or_create(&labels).inc_by(count);
+        }
+        registry.register("p2p_hellos", "Hellos done, by who dialled", hellos);
+        let recent = gauge(cx.recent.errors.last_minute());
+        registry.register("errors_last_minute", "Errors of the last 60 seconds", recent);
     }
 }
 
@@ -213,31 +244,36 @@ fn network(registry: &mut Registry, cx: &Context) {
     registry.register("p2p_bytes", "Bytes over links", bytes);
     registry.register("p2p_messages", "Messages over links", messages);
     if let Some(rtt) = traffic.rtt_ms {
-        let gauge = Decimal::default();
-        gauge.set(rtt / 1_000.0);
-        registry.register("p2p_rtt_seconds", "Mean round trip of the sessions", gauge);
+        let help = "Mean round trip of the sessions";
+        registry.register("p2p_rtt_seconds", help, decimal(rtt / 1_000.0));
     }
 }
 
 /// What Linux tells of this process; elsewhere only the uptime.
-fn process(registry: &mut Registry, cx: &Context) {
-    let uptime = Decimal::default();
-    uptime.set(cx.started.elapsed().as_secs_f64());
-    registry.register("uptime_seconds", "Seconds since RPC started", uptime);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    if let Some(kib) = field("VmRSS:") {
-        registry.register("resident_memory_bytes", "Memory in use", gauge(kib * 1024));
+fn usage(registry: &mut Registry, cx: &Context) {
+    let uptime = cx.started.elapsed().as_secs_f64();
+    registry.register("uptime_seconds", "Seconds since RPC started", decimal(uptime));
+    let usage = process::usage();
+    if let Some(seconds) = usage.cpu_seconds {
+        let counter = Counter::<f64, AtomicU64>::default();
+        counter.inc_by(seconds);
+        registry.register("cpu_seconds", "Processor time", counter);
     }
-    if let Some(threads) = field("Threads:") {
-        registry.register("threads", "Threads", gauge(threads));
+    for (name, help, value) in [
+        ("resident_memory_bytes", "Memory in use", usage.rss_bytes),
+        ("threads", "Threads", usage.threads),
+        ("open_fds", "Open file descriptors", usage.open_files),
+    ] {
+        if let Some(value) = value {
+            registry.register(name, help, gauge(value));
+        }
     }
-    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-        registry.register("open_fds", "Open file descriptors", gauge(wide(open.count())));
-    }
+}
+
+fn decimal(value: f64) -> Decimal {
+    let gauge = Decimal::default();
+    gauge.set(value);
+    gauge
 }
 
 fn gauge(value: u64) -> Gauge {

@@ -205,6 +205,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 rules: node.rules().clone(),
                 spec: settings.spec.clone(),
                 network: Arc::new(super::network::Control::new(network.clone(), links)),
+                errors: crate::telemetry::errors().clone(),
             };
             let (address, server) =
                 kette_rpc::serve(rpc_config(&settings, listen)?, sources).await?;

@@ -12,6 +12,7 @@ mod links;
 mod logs;
 mod mining;
 mod net;
+mod observe;
 mod transactions;
 mod txpool;
 
@@ -33,6 +34,7 @@ pub(crate) const TABLES: &[&[Method]] = &[
     debug::METHODS,
     kette::METHODS,
     links::METHODS,
+    observe::METHODS,
     bft::METHODS,
     mining::METHODS,
     development::METHODS,

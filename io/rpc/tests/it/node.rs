@@ -385,7 +385,8 @@ impl Fixture {
             }
         });
         let network = Arc::new(Links::default());
-        let sources = Sources { node: handle.clone(), reader, rules, spec, network };
+        let errors = kette_rpc::ErrorLog::default();
+        let sources = Sources { node: handle.clone(), reader, rules, spec, network, errors };
         let (at, server) = serve(config, sources.clone()).await.unwrap();
         Self { at, handle, server, sources, machine, _folder: folder }
     }
@@ -487,6 +488,7 @@ fn first_status(header: &SealedHeader) -> Status {
         }),
         beneficiary: Address::repeat_byte(0xee),
         tree_blocks: 1,
+        clock_skew_ms: None,
         counters: Counters::default(),
         alarms: Vec::new(),
     }

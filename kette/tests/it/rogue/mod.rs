@@ -85,6 +85,9 @@ fn bytes_beside_a_header_do_not_turn_others_against_its_block() {
     assert_eq!(sealed.hash(), block.hash());
     assert!(rogue.say(announce_with(sealed, Vec::new())));
     banned(&mut rogue, &node);
+    // What went wrong is counted once (requirement A30).
+    let errors = node.rpc.ask("kette_observe", json!([]))["errors"].clone();
+    assert_eq!(errors, json!({ "lastMinute": 1, "kinds": { "peer_fault": 1 } }));
     let mut honest = Rogue::ready(&node, &chain, 2);
     assert!(honest.say(announce(&block)));
     reaches(&node, 1);
