@@ -30,6 +30,14 @@ pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints text as it is.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn raw(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
 /// Prints rows under headings, columns aligned.
 ///
 /// # Errors

@@ -2,19 +2,24 @@
 
 use super::{
     directory::{Manifest, ManifestNode},
-    score::{self, Band, Health},
+    score::{self, Band, Connectivity, Health, HealthParts},
+    watch::{
+        finality::{self, Conflict, Running},
+        links::{self, Link},
+        said::{self, Counters, Head, Said},
+        tips,
+        usage::Usage,
+    },
 };
 use crate::client::Client;
 use futures::future::join_all;
 use serde::Serialize;
-use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-/// A node that does not answer within this time counts as not running.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Tips that differ for longer cost points.
+const DIVERGED_MS: u64 = 30_000;
+/// A node that answers within this time is responsive (requirement A31).
+const RESPONSIVE: Duration = Duration::from_millis(100);
 
 /// A network's state.
 #[derive(Clone, Debug, Serialize)]
@@ -37,8 +42,11 @@ pub struct NetworkStatus {
     pub sessions: usize,
     /// Block hash, state root and weight are the same on all running nodes at `height`.
     pub hash_equal: bool,
-    /// All running nodes have the same block at `finalized`.
+    /// No two running nodes have different final blocks of one number.
     pub safe: bool,
+    /// Which have, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
     /// Highest number that all running nodes have.
     pub height: u64,
     /// Lowest final number of the running nodes.
@@ -46,10 +54,18 @@ pub struct NetworkStatus {
     /// How long blocks took to become final; only where they do so by votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finality_ms: Option<Finality>,
+    /// Errors of all running nodes in the last 60 seconds.
+    pub errors: u64,
+    /// Seconds for which the tips have differed by more than two blocks, without a break; 0 if they do not.
+    pub diverged_secs: u64,
     /// Health, 0 to 100.
     pub score: u8,
     /// Health in a word.
     pub band: Band,
+    /// What the health score is made of.
+    pub health: HealthParts,
+    /// The second score, and what it is made of.
+    pub connectivity: Connectivity,
     /// Node by node.
     #[serde(rename = "list")]
     pub list: Vec<NodeStatus>,
@@ -95,16 +111,56 @@ pub struct NodeStatus {
     pub peer_id: String,
     /// Sessions.
     pub peers: usize,
+    /// Of these, dialled by others.
+    pub peers_in: usize,
+    /// Of these, dialled by the node.
+    pub peers_out: usize,
+    /// Hellos done since its start, of sessions that it dialled.
+    pub handshakes_sent: u64,
+    /// Hellos done since its start, of sessions that others dialled.
+    pub handshakes_received: u64,
     /// The head's number.
     pub height: u64,
     /// The head's hash.
     pub hash: String,
+    /// Seconds since its head changed.
+    pub head_age_secs: Option<f64>,
     /// Number of the newest final block.
     pub finalized: u64,
     /// Pending transactions.
     pub pending: u64,
+    /// Transactions that wait for an earlier nonce.
+    pub queued: u64,
     /// Whether it is catching up.
     pub syncing: bool,
+    /// Blocks announced, times peers.
+    pub blocks_sent: u64,
+    /// Blocks received.
+    pub blocks_received: u64,
+    /// Blocks produced.
+    pub blocks_produced: u64,
+    /// Transactions sent, times peers.
+    pub transactions_sent: u64,
+    /// Transactions received.
+    pub transactions_received: u64,
+    /// Bytes received over its links.
+    pub bytes_in: u64,
+    /// Bytes sent over its links.
+    pub bytes_out: u64,
+    /// Errors in the last 60 seconds.
+    pub errors: u64,
+    /// How long it took to answer, milliseconds.
+    pub answer_ms: Option<f64>,
+    /// How far its peers' clocks are ahead of its own, milliseconds.
+    pub clock_skew_ms: Option<i64>,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// Processor time in percent of the process's age; 100 is one core.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory in percent of the machine's.
+    pub memory_percent: Option<f64>,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
     /// Proportional set size, bytes: memory of its own plus its share of shared pages.
     pub pss_bytes: Option<u64>,
     /// Database on disk, bytes, with its write-ahead log.
@@ -115,161 +171,170 @@ pub struct NodeStatus {
 
 /// Asks all nodes at once.
 pub async fn ask(manifest: &Manifest, db: impl Fn(&str) -> std::path::PathBuf) -> NetworkStatus {
-    let answers = join_all(manifest.nodes.iter().map(ask_node)).await;
-    let running: Vec<(&ManifestNode, &Value)> = manifest
+    let said = said::ask(manifest).await;
+    judge(manifest, &said, db).await
+}
+
+/// Says how a network is, given its nodes' answers. Asks again only for what they leave open.
+pub async fn judge(
+    manifest: &Manifest,
+    said: &[Option<Said>],
+    db: impl Fn(&str) -> std::path::PathBuf,
+) -> NetworkStatus {
+    let running: Vec<Running<'_>> = manifest
         .nodes
         .iter()
-        .zip(&answers)
-        .filter_map(|(node, answer)| answer.as_ref().map(|answer| (node, answer)))
+        .zip(said)
+        .filter_map(|(node, said)| said.as_ref().map(|said| (node, said)))
         .collect();
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let height = running.iter().map(|(_, a)| number(&a["height"])).min().unwrap_or(0);
-    let finalized = running.iter().map(|(_, a)| number(&a["finalized"])).min().unwrap_or(0);
-    let hash_equal = !running.is_empty() && same_at(&running, height).await;
-    let safe = hash_equal || same_at(&running, finalized).await;
-    let links = links(&running);
-    let components = components(&running, &links);
-    let peer_counts: Vec<usize> =
-        running.iter().map(|(_, a)| a["peers"].as_array().map_or(0, Vec::len)).collect();
-    let counter =
-        |name: &str| -> u64 { running.iter().map(|(_, a)| number(&a["counters"][name])).sum() };
-    let (attempted, handshakes) = (counter("handshakesAttempted"), counter("handshakesCompleted"));
+    let each = |number: fn(&Said) -> u64| running.iter().map(move |(_, said)| number(said));
+    let height = each(|said| said.status.height).min().unwrap_or(0);
+    let finalized = each(|said| said.status.finalized).min().unwrap_or(0);
+    let hash_equal = !running.is_empty() && finality::same_at(&running, height).await;
+    let conflict = if hash_equal && each(|s| s.status.finalized).all(|number| number <= height) {
+        // One block stands for all below it.
+        None
+    } else {
+        finality::conflict(&running).await
+    };
+    let links = links::links(manifest, said);
+    let components = links::components(said, &links).len();
+    let attempted = each(|said| said.status.counters.handshakes_attempted).sum();
+    let handshakes = each(|said| said.status.counters.handshakes_completed).sum();
+    let errors = each(|said| said.observed.errors.last_minute).sum();
+    let diverged_ms = diverged_ms(&running);
     let health = Health {
         nodes: manifest.nodes.len(),
         running: running.len(),
         components,
-        sessions_min: peer_counts.iter().copied().min().unwrap_or(0),
-        errors: 0,
-        diverged: false,
+        sessions_min: links::sessions_min(said, &links),
+        errors: usize::try_from(errors).unwrap_or(usize::MAX),
+        diverged: diverged_ms > DIVERGED_MS,
+        conflict: conflict.is_some(),
     };
-    // Conflicting finality is the one thing that nothing makes up for.
-    let score = if safe { score::score(&health) } else { 0 };
+    let parts = health.parts();
     let list = manifest
         .nodes
         .iter()
-        .zip(&answers)
-        .map(|(node, answer)| node_status(node, answer.as_ref(), &db(&node.plan.name)))
+        .zip(said)
+        .map(|(node, said)| node_status(node, said.as_ref(), &db(&node.plan.name)))
         .collect();
     NetworkStatus {
         name: manifest.name.clone(),
         nodes: manifest.nodes.len(),
         running: running.len(),
-        connected: peer_counts.iter().filter(|count| **count > 0).count(),
+        connected: running.iter().filter(|(_, said)| !said.status.peers.is_empty()).count(),
         handshakes,
         handshake_success: percent(handshakes, attempted),
         components,
         sessions: links.len(),
         hash_equal,
-        safe,
+        safe: conflict.is_none(),
+        conflict,
         height,
         finalized,
         finality_ms: Finality::of(finality_times(&running).await),
-        score,
-        band: score::band(score),
+        errors,
+        diverged_secs: diverged_ms / 1_000,
+        score: parts.score(),
+        band: score::band(parts.score()),
+        health: parts,
+        connectivity: connectivity(manifest, &running, &links),
         list,
     }
+}
+
+fn connectivity(manifest: &Manifest, running: &[Running<'_>], links: &[Link]) -> Connectivity {
+    let nodes = manifest.nodes.len();
+    let count = |is: &dyn Fn(&Said) -> bool| running.iter().filter(|(_, said)| is(said)).count();
+    let connected = manifest.nodes.iter().enumerate().filter(|(index, node)| {
+        let here = running.iter().any(|(other, _)| other.peer_id == node.peer_id);
+        here && (nodes == 1 || links.iter().any(|link| link.a == *index || link.b == *index))
+    });
+    Connectivity::of(
+        nodes,
+        running.len(),
+        connected.count(),
+        count(&|said| said.observed.errors.last_minute == 0),
+        count(&|said| said.took <= RESPONSIVE),
+    )
+}
+
+/// Returns for how long the tips have differed by more than two blocks, milliseconds.
+fn diverged_ms(running: &[Running<'_>]) -> u64 {
+    let now = running.iter().map(|(_, said)| said.observed.now_ms).max().unwrap_or(0);
+    let heads: Vec<&[Head]> =
+        running.iter().map(|(_, said)| said.observed.heads.as_slice()).collect();
+    tips::apart_since(&heads, now).map_or(0, |since| now.saturating_sub(since))
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
     (part * 10_000).checked_div(whole).map_or(100.0, |hundredths| hundredths as f64 / 100.0)
 }
 
-async fn ask_node(node: &ManifestNode) -> Option<Value> {
-    let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
-    let answer: Value = client.ask("kette_status", []).await.ok()?;
-    // Another network may have the ports of one that is down.
-    (answer["peerId"] == node.peer_id.as_str()).then_some(answer)
-}
-
 /// Collects how long blocks took to become final on each node.
-async fn finality_times(running: &[(&ManifestNode, &Value)]) -> Vec<u64> {
-    let voting = running.iter().filter(|(_, answer)| answer["engine"]["engine"] == "bft");
+async fn finality_times(running: &[Running<'_>]) -> Vec<u64> {
+    let voting = running.iter().filter(|(_, said)| said.status.engine["engine"] == "bft");
     let times = join_all(voting.map(|(node, _)| async move {
-        let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
+        let client = Client::with_timeout(&node.rpc_url(), said::ANSWER_WITHIN).ok()?;
         client.ask::<Vec<u64>>("kette_finalityTimes", []).await.ok()
     }))
     .await;
     times.into_iter().flatten().flatten().collect()
 }
 
-/// Tells whether all nodes have the same block, state and weight at this height.
-async fn same_at(running: &[(&ManifestNode, &Value)], height: u64) -> bool {
-    let views = join_all(running.iter().map(|(node, _)| async move {
-        let client = Client::with_timeout(&node.rpc_url(), ANSWER_WITHIN).ok()?;
-        let block: Value =
-            client.ask("kette_block", [json!(format!("0x{height:x}"))]).await.ok()?;
-        let header = block.get("header").unwrap_or(&block);
-        let fields = [&header["hash"], &header["stateRoot"], &block["totalWeight"]];
-        fields.iter().all(|field| !field.is_null()).then(|| fields.map(Value::to_string))
-    }))
-    .await;
-    views.iter().all(Option::is_some) && views.windows(2).all(|pair| pair[0] == pair[1])
-}
-
-/// Returns all sessions, each once.
-fn links(running: &[(&ManifestNode, &Value)]) -> BTreeSet<(String, String)> {
-    let known: BTreeSet<&str> = running.iter().map(|(node, _)| node.peer_id.as_str()).collect();
-    let mut links = BTreeSet::new();
-    for (node, answer) in running {
-        for peer in answer["peers"].as_array().into_iter().flatten() {
-            let Some(other) = peer["id"].as_str().filter(|id| known.contains(id)) else { continue };
-            let (a, b) = (node.peer_id.clone(), other.to_owned());
-            links.insert(if a < b { (a, b) } else { (b, a) });
-        }
-    }
-    links
-}
-
-fn components(running: &[(&ManifestNode, &Value)], links: &BTreeSet<(String, String)>) -> usize {
-    let mut group: BTreeMap<&str, usize> =
-        running.iter().enumerate().map(|(i, (node, _))| (node.peer_id.as_str(), i)).collect();
-    for (a, b) in links {
-        let (from, to) = (group[b.as_str()], group[a.as_str()]);
-        for value in group.values_mut().filter(|value| **value == from) {
-            *value = to;
-        }
-    }
-    group.values().collect::<BTreeSet<_>>().len()
-}
-
-fn node_status(node: &ManifestNode, answer: Option<&Value>, db: &std::path::Path) -> NodeStatus {
-    let null = Value::Null;
-    let answer = answer.unwrap_or(&null);
+fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatus {
     let pid = node.process.filter(|process| process.is_alive()).map(|process| process.pid);
+    let usage = pid.map(Usage::of).unwrap_or_default();
+    let status = said.map(|said| &said.status);
+    let observed = said.map(|said| &said.observed);
+    let peers = status.map_or(&[][..], |status| &status.peers);
+    let peers_out = peers.iter().filter(|peer| peer.direction == "outbound").count();
+    let counters = status.map_or_else(Counters::default, |status| status.counters);
+    let hellos = observed.map(|observed| observed.hellos).unwrap_or_default();
+    let traffic = observed.map(|observed| observed.traffic).unwrap_or_default();
     NodeStatus {
         name: node.plan.name.clone(),
-        running: !answer.is_null(),
+        running: said.is_some(),
         pid,
         tier: node.plan.tier,
         region: node.plan.region.clone(),
         p2p: node.ports.p2p,
         rpc: node.rpc_url(),
         peer_id: node.peer_id.clone(),
-        peers: answer["peers"].as_array().map_or(0, Vec::len),
-        height: answer["height"].as_u64().unwrap_or(0),
-        hash: answer["hash"].as_str().unwrap_or_default().to_owned(),
-        finalized: answer["finalized"].as_u64().unwrap_or(0),
-        pending: answer["pending"].as_u64().unwrap_or(0),
-        syncing: !answer["syncing"].is_null(),
-        pss_bytes: pid.and_then(pss_bytes),
+        peers: peers.len(),
+        peers_in: peers.len() - peers_out,
+        peers_out,
+        handshakes_sent: hellos.out,
+        handshakes_received: hellos.r#in,
+        height: status.map_or(0, |status| status.height),
+        hash: status.map(|status| status.hash.to_string()).unwrap_or_default(),
+        head_age_secs: observed.map(|o| o.now_ms.saturating_sub(o.head_changed_ms) as f64 / 1e3),
+        finalized: status.map_or(0, |status| status.finalized),
+        pending: status.map_or(0, |status| status.pending),
+        queued: status.map_or(0, |status| status.queued),
+        syncing: status.is_some_and(|status| status.syncing.is_some()),
+        blocks_sent: counters.blocks_sent,
+        blocks_received: counters.blocks_received,
+        blocks_produced: counters.blocks_produced,
+        transactions_sent: counters.transactions_sent,
+        transactions_received: counters.transactions_received,
+        bytes_in: traffic.bytes_in,
+        bytes_out: traffic.bytes_out,
+        errors: observed.map_or(0, |observed| observed.errors.last_minute),
+        answer_ms: said.map(|said| (said.took.as_secs_f64() * 1e5).round() / 1e2),
+        clock_skew_ms: status.and_then(|status| status.clock_skew_ms),
+        uptime_secs: observed.map_or(0, |observed| observed.uptime_seconds),
+        cpu_percent: usage.cpu_percent,
+        memory_percent: usage.memory_percent,
+        rss_bytes: usage.rss_bytes,
+        pss_bytes: usage.pss_bytes,
         db_bytes: db_bytes(db),
-        alarms: answer["alarms"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|alarm| alarm.as_str().map(str::to_owned))
-            .collect(),
+        alarms: status.map(|status| status.alarms.clone()).unwrap_or_default(),
     }
 }
 
-/// Returns the proportional set size of a process, from `/proc/PID/smaps_rollup`.
-fn pss_bytes(pid: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find(|line| line.starts_with("Pss:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1_024)
-}
-
-fn db_bytes(path: &std::path::Path) -> Option<u64> {
+fn db_bytes(path: &Path) -> Option<u64> {
     let mut wal = path.to_path_buf().into_os_string();
     wal.push("-wal");
     let file = std::fs::metadata(path).ok()?.len();
@@ -285,7 +350,8 @@ impl ManifestNode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::watch::links::tests, *};
+    use alloy_primitives::B256;
 
     #[test]
     fn percentiles_are_times_that_occurred() {
@@ -293,5 +359,85 @@ mod tests {
         assert_eq!(Finality::of(vec![7]), Some(Finality { p50: 7, p99: 7, count: 1 }));
         let times = (1..=200).rev().collect();
         assert_eq!(Finality::of(times), Some(Finality { p50: 100, p99: 198, count: 200 }));
+    }
+
+    /// All ten nodes of `atmn` with two sessions or more each.
+    fn whole() -> (Manifest, Vec<Option<Said>>) {
+        let ring = (0..10).map(|node| (node, (node + 1) % 10, false)).collect::<Vec<_>>();
+        let (manifest, mut said) = tests::network("atmn", &ring);
+        for said in said.iter_mut().flatten() {
+            said.status.hash = B256::with_last_byte(1);
+            said.observed.now_ms = 600_000;
+            said.observed.head_changed_ms = 1_000;
+            said.observed.heads = vec![Head { at_ms: 1_000, ..Head::default() }];
+        }
+        (manifest, said)
+    }
+
+    async fn judged(manifest: &Manifest, said: &[Option<Said>]) -> NetworkStatus {
+        judge(manifest, said, |_| "/nowhere".into()).await
+    }
+
+    #[tokio::test]
+    async fn an_idle_network_is_excellent() {
+        let (manifest, said) = whole();
+        let status = judged(&manifest, &said).await;
+        assert_eq!((status.score, status.band), (100, Band::Excellent));
+        assert_eq!((status.connectivity.score, status.components, status.errors), (100, 1, 0));
+        assert_eq!(status.list[0].head_age_secs, Some(599.0));
+    }
+
+    #[tokio::test]
+    async fn an_error_is_counted_once_and_attributed() {
+        let (manifest, mut said) = whole();
+        said[5].as_mut().unwrap().observed.errors.last_minute = 1;
+        let status = judged(&manifest, &said).await;
+        assert_eq!((status.errors, status.health.errors_penalty), (1, 2));
+        let with: Vec<_> = status.list.iter().filter(|node| node.errors > 0).collect();
+        assert_eq!((with.len(), with[0].name.as_str()), (1, "node5"));
+        // 22.5 of 25 points, whole points only.
+        assert_eq!((status.connectivity.without_errors, status.connectivity.score), (22, 97));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_costs_its_share() {
+        let (manifest, mut said) = whole();
+        said[9] = None;
+        let status = judged(&manifest, &said).await;
+        assert_eq!((status.running, status.score, status.band), (9, 90, Band::Good));
+        assert_eq!(
+            status.health.connected_bonus, 0,
+            "nodes 0 and 8 have one session with a live node"
+        );
+    }
+
+    #[tokio::test]
+    async fn tips_that_differ_for_long_cost_points() {
+        let (manifest, mut said) = whole();
+        let ahead: Vec<Head> = (0..=3u8)
+            .map(|n| Head {
+                at_ms: 500_000 + u64::from(n),
+                number: n.into(),
+                hash: B256::with_last_byte(n),
+                parent: B256::with_last_byte(n.saturating_sub(1)),
+                ..Head::default()
+            })
+            .collect();
+        let one = said[3].as_mut().unwrap();
+        one.status.height = 3;
+        one.observed.heads = ahead;
+        let status = judged(&manifest, &said).await;
+        assert_eq!((status.diverged_secs, status.health.diverged_penalty), (99, 10));
+        assert_eq!((status.score, status.safe), (95, true));
+    }
+
+    #[tokio::test]
+    async fn conflicting_finality_is_worth_nothing() {
+        let (manifest, mut said) = whole();
+        said[2].as_mut().unwrap().status.finalized_hash = B256::repeat_byte(9);
+        said[2].as_mut().unwrap().observed.heads[0].hash = B256::repeat_byte(9);
+        let status = judged(&manifest, &said).await;
+        assert_eq!((status.score, status.safe, status.hash_equal), (0, false, false));
+        assert_eq!(status.conflict.unwrap().number, 0);
     }
 }

@@ -25,6 +25,7 @@ mod sim_cli;
 mod store_contract;
 mod validators;
 mod vote_crashes;
+mod watch;
 mod wire;
 
 mod tidy;

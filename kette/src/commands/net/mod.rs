@@ -9,12 +9,16 @@ mod link;
 mod load;
 mod logs;
 mod members;
+mod monitor;
+pub mod nodes;
 mod partition;
 mod process;
 mod report;
 mod run;
 mod snapshot;
 mod test;
+mod topology;
+mod wait_sync;
 
 use super::{exit::Exit, output};
 use crate::{
@@ -57,6 +61,12 @@ pub enum Net {
     Ps(Where),
     /// Ask all nodes and show how the network is
     Status(Where),
+    /// Wait until all running nodes have the same chain
+    WaitSync(wait_sync::WaitSyncArgs),
+    /// Watch the network on one screen, or as lines without a terminal
+    Monitor(monitor::MonitorArgs),
+    /// Show the sessions: tiers, who dialled whom, groups
+    Topology(topology::TopologyArgs),
     /// Stop all nodes; their data stays unless --purge
     Down {
         #[command(flatten)]
@@ -174,6 +184,9 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Test(args) => test::run(&args, json),
         Net::Ps(place) => ps(&place, json),
         Net::Status(place) => show_status(&place, json),
+        Net::WaitSync(args) => wait_sync::run(&args, json),
+        Net::Monitor(args) => monitor::run(&args, json),
+        Net::Topology(args) => topology::run(&args, json),
         Net::Down { place, purge } => down(&place, purge, json),
         Net::Kill(args) => process::run(process::Verb::Kill, &args, json),
         Net::Stop(args) => process::run(process::Verb::Stop, &args, json),
@@ -271,7 +284,7 @@ fn summary(
     status: &NetworkStatus,
     took: Duration,
 ) -> anyhow::Result<()> {
-    print_nodes(status)?;
+    nodes::processes(status)?;
     let shown = directory.path().display();
     let home = if directory.path() == default_home().join("net") {
         String::new()
@@ -308,40 +321,6 @@ fn summary(
     Ok(())
 }
 
-fn print_nodes(status: &NetworkStatus) -> anyhow::Result<()> {
-    let mib = |bytes: Option<u64>| {
-        bytes.map_or_else(|| "-".to_owned(), |b| format!("{:.1}", b as f64 / 1_048_576.0))
-    };
-    let rows: Vec<Vec<String>> = status
-        .list
-        .iter()
-        .map(|node| {
-            vec![
-                node.name.clone(),
-                if node.running { "up" } else { "down" }.to_owned(),
-                node.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-                node.tier.to_string(),
-                node.region.clone(),
-                node.p2p.to_string(),
-                node.rpc.clone(),
-                node.peers.to_string(),
-                node.height.to_string(),
-                node.hash.get(..10).unwrap_or("-").to_owned(),
-                node.finalized.to_string(),
-                mib(node.pss_bytes),
-                mib(node.db_bytes),
-            ]
-        })
-        .collect();
-    output::table(
-        &[
-            "NODE", "STATE", "PID", "TIER", "REGION", "P2P", "RPC", "PEERS", "HEIGHT", "HASH",
-            "FINAL", "PSS MiB", "DB MiB",
-        ],
-        &rows,
-    )
-}
-
 fn ask(directory: &Directory) -> anyhow::Result<(Manifest, NetworkStatus)> {
     let manifest = directory.require()?;
     let status = super::block_on(async {
@@ -356,7 +335,7 @@ fn ps(place: &Where, json: bool) -> anyhow::Result<()> {
     if json {
         output::print(&serde_json::to_value(&status.list)?, true)
     } else {
-        print_nodes(&status)
+        nodes::processes(&status)
     }
 }
 
@@ -366,10 +345,10 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
     if json {
         output::print(&serde_json::to_value(&status)?, true)?;
     } else {
-        print_nodes(&status)?;
+        nodes::network(&status)?;
         eprintln!(
             "\n{}: {} of {} running, {} connected, {} sessions, {} component(s), handshakes {} ({} %), \
-             {} at height {}, final {}, score {} {:?}",
+             {} at height {}, final {}",
             status.name,
             status.running,
             status.nodes,
@@ -381,9 +360,8 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             if status.hash_equal { "hash-equal" } else { "NOT EQUAL" },
             status.height,
             status.finalized,
-            status.score,
-            status.band,
         );
+        eprintln!("{}", nodes::score_line(&status));
         if let Some(finality) = status.finality_ms {
             eprintln!(
                 "blocks are final {} ms after their time (p50), {} ms (p99)",
@@ -404,10 +382,12 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             }
         }
     }
-    if !status.safe {
+    if let Some(conflict) = &status.conflict {
         return Err(Exit::Unsafe(format!(
-            "nodes disagree about final block {}: this must never happen; keep {} for analysis",
-            status.finalized,
+            "{} and {} disagree about final block {}: this must never happen; keep {} for analysis",
+            conflict.node,
+            conflict.other,
+            conflict.number,
             directory.path().display()
         ))
         .into());

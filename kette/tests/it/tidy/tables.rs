@@ -39,7 +39,7 @@ pub(super) const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only some crates may name, so that replacing one touches one place.
-pub(super) const OWNERS: [(&str, &[&str]); 15] = [
+pub(super) const OWNERS: [(&str, &[&str]); 18] = [
     ("revm", &["kette-ledger"]),
     ("revm-inspectors", &["kette-ledger"]),
     ("alloy-evm", &["kette-ledger"]),
@@ -51,6 +51,9 @@ pub(super) const OWNERS: [(&str, &[&str]); 15] = [
     ("tokio", &["kette-network", "kette-rpc", "kette"]),
     ("rayon", &["kette"]),
     ("clap", &["kette"]),
+    ("ratatui", &["kette"]),
+    ("hyper", &["kette"]),
+    ("prometheus-client", &["kette-rpc", "kette"]),
     ("anyhow", &["kette"]),
     ("nix", &["kette"]),
     ("arc-malachitebft-core-driver", &["kette-oracle"]),

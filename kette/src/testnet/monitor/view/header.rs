@@ -1,0 +1,83 @@
+//! Three lines about the whole network.
+
+use super::words;
+use crate::testnet::{monitor::model::Model, score::Band};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::{Color, Style, Stylize as _},
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+/// Draws the header.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+    let status = &model.status;
+    let band = format!("{:?}", status.band);
+    let colour = match status.band {
+        Band::Excellent | Band::Good => Color::Green,
+        Band::Fair => Color::Yellow,
+        Band::Poor => Color::Red,
+    };
+    let score = Span::from(format!("score {} {band}", status.score)).fg(colour).bold();
+    let first = Line::from(vec![
+        Span::from(format!(" {} ", status.name)).bold().reversed(),
+        Span::from(format!(
+            " chain {}  up {}  {}  ",
+            model.chain_id,
+            words::duration(model.uptime_secs),
+            words::clock(model.at_ms),
+        )),
+        score,
+        Span::from(format!("  connectivity {}", status.connectivity.score)),
+    ]);
+    let parts = &status.health;
+    let conflict = match &status.conflict {
+        Some(conflict) => format!("  CONFLICTING FINALITY at {}", conflict.number),
+        None => String::new(),
+    };
+    let second = format!(
+        " {}/{} up  {}  {} sessions  errors {}/min  parts {}+{} -{}err -{}split -{}apart{conflict}",
+        status.running,
+        status.nodes,
+        groups(model),
+        status.sessions,
+        status.errors,
+        parts.running_share,
+        parts.connected_bonus,
+        parts.errors_penalty,
+        parts.split_penalty,
+        parts.diverged_penalty,
+    );
+    let agreed = if status.hash_equal { "same chain" } else { "DIFFERENT CHAINS" };
+    let finality = match status.finality_ms {
+        Some(finality) => format!(
+            " ({} p50, {} p99)",
+            words::millis(Some(finality.p50)),
+            words::millis(Some(finality.p99))
+        ),
+        None => String::new(),
+    };
+    let dials: Vec<String> =
+        model.topology.bootstraps.iter().map(|b| b.live.len().to_string()).collect();
+    let third = format!(
+        " height {}  final {}, lag {} blocks{finality}  {agreed}  first dials {}",
+        status.height,
+        status.finalized,
+        model.finality_lag,
+        if dials.is_empty() { "-".to_owned() } else { dials.join("/") },
+    );
+    let bad = status.components > 1 || status.conflict.is_some();
+    let style = if bad { Style::new().red().bold() } else { Style::new() };
+    let lines = vec![first, Line::styled(second, style), Line::from(third)];
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// Says how many groups there are; two or more are a partition.
+fn groups(model: &Model) -> String {
+    match model.status.components {
+        1 => "1 group".to_owned(),
+        0 => "nobody answers".to_owned(),
+        more => format!("{more} GROUPS: PARTITION"),
+    }
+}
