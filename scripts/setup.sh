@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing: `setup.sh build` a C compiler, `setup.sh test` cargo-nextest as well.
+# Installs what is missing: `setup.sh build` a C compiler; `setup.sh test` also cargo-nextest, and what tests hold
+# files against: Prometheus with promtool, and systemd-analyze.
 # Says what it does; does nothing twice.
 set -euo pipefail
 
@@ -29,4 +30,21 @@ fi
 if [ "${1:-test}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
     echo "installing cargo-nextest" >&2
     cargo install --locked --quiet cargo-nextest
+fi
+if [ "${1:-test}" = test ]; then
+    missing=()
+    if ! command -v promtool >/dev/null; then missing+=(prometheus); fi
+    if ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
+    if [ "${#missing[@]}" -gt 0 ]; then
+        echo "installing ${missing[*]} (tests scrape a network and check the files for it)" >&2
+        if ! command -v apt-get >/dev/null; then
+            echo "no apt-get: install ${missing[*]}, then run this again." >&2
+            exit 2
+        fi
+        as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends "${missing[@]}"
+        # The distribution starts a server of its own; tests start theirs.
+        if [[ " ${missing[*]} " == *" prometheus "* ]] && [ -d /run/systemd/system ]; then
+            as_root systemctl disable --now prometheus >&2
+        fi
+    fi
 fi

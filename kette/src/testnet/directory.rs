@@ -177,6 +177,11 @@ impl Directory {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Returns the directory of files for Prometheus, Grafana and systemd.
+    pub fn observability(&self) -> PathBuf {
+        self.0.join(super::observe::FOLDER)
+    }
+
     fn manifest_path(&self) -> PathBuf {
         self.0.join("network.json")
     }
@@ -239,6 +244,9 @@ impl Directory {
         for path in files {
             remove_file(&path)?;
         }
+        remove_file(&self.path().join("network.lock"))?;
+        remove_dir(&self.observability())?;
+        remove_file(&self.manifest_path())?;
         // Only an empty directory goes away.
         let _ = fs::remove_dir(&self.0);
         Ok(())

@@ -5,6 +5,7 @@ use super::{
     file, insight,
     links::{self, LinkPlan},
     members,
+    observe::{self, Files},
     plan::{PortTurn, plan},
     status::{self, NetworkStatus},
 };
@@ -237,6 +238,8 @@ pub(super) fn prepare(
         shape_links(directory, file, &manifest)?;
     }
     directory.save_network(file, &text, manifest.nodes.first().map(|node| node.ports))?;
+    let folder = directory.observability();
+    Files::of(&manifest, observe::exporter_address(&manifest), &folder)?.write(&folder)?;
     Ok(manifest)
 }
 

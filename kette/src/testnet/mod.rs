@@ -11,6 +11,7 @@ pub mod live_links;
 pub mod load;
 pub mod members;
 pub mod monitor;
+pub mod observe;
 pub mod plan;
 pub mod process;
 pub mod scenario;

@@ -15,6 +15,7 @@ mod net_test;
 mod net_verbs;
 mod network;
 mod network_contract;
+mod observe;
 mod pages;
 mod partition;
 mod recording;

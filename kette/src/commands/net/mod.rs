@@ -11,6 +11,7 @@ mod logs;
 mod members;
 mod monitor;
 pub mod nodes;
+mod observe;
 mod partition;
 mod process;
 mod report;
@@ -65,6 +66,10 @@ pub enum Net {
     WaitSync(wait_sync::WaitSyncArgs),
     /// Watch the network on one screen, or as lines without a terminal
     Monitor(monitor::MonitorArgs),
+    /// Serve the network's own metrics for Prometheus: health score, groups, conflicting finality
+    Exporter(observe::ExporterArgs),
+    /// Write files for Prometheus, Grafana and systemd
+    Observability(observe::ObservabilityArgs),
     /// Show the sessions: tiers, who dialled whom, groups
     Topology(topology::TopologyArgs),
     /// Stop all nodes; their data stays unless --purge
@@ -186,6 +191,8 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Status(place) => show_status(&place, json),
         Net::WaitSync(args) => wait_sync::run(&args, json),
         Net::Monitor(args) => monitor::run(&args, json),
+        Net::Exporter(args) => observe::exporter(&args),
+        Net::Observability(args) => observe::observability(&args, json),
         Net::Topology(args) => topology::run(&args, json),
         Net::Down { place, purge } => down(&place, purge, json),
         Net::Kill(args) => process::run(process::Verb::Kill, &args, json),
