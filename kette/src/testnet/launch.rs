@@ -53,7 +53,7 @@ impl Wish {
         let has_regions = file.group.iter().any(|group| !group.regions.is_empty());
         let needed = self.shape.is_some_and(region::is_regional) && !has_regions;
         let all = [ROUND_ROBIN.to_owned()];
-        let regions = if needed && self.regions.is_empty() { &all[..] } else { &self.regions };
+        let regions = if needed && self.regions.is_empty() { &all[..] } else { &self.regions[..] };
         file::set_regions(file, regions);
     }
 }
