@@ -556,7 +556,7 @@ mod tests {
         let (now, peer) = (world.now(), world.hosts[1].id);
         let told = world.hosts[0].sessions[&peer].told.expect("both are connected");
         let frame = Frame::new(Arc::new(Message::Ping(7)));
-        let mut sent = |world: &mut World, turn| {
+        let sent = |world: &mut World, turn| {
             let before = world.links.frames;
             world.send(now, 0, turn, peer, &frame);
             world.links.frames - before
@@ -570,24 +570,5 @@ mod tests {
         assert_eq!(sent(world, told), 0);
         world.disconnect(0, told, peer, DisconnectReason::Requested);
         assert!(world.hosts[0].sessions.contains_key(&peer));
-    }
-
-    #[test]
-    fn a_node_that_was_told_of_a_lost_session_is_not_told_of_the_next() {
-        let mut small = Small::new(2);
-        small.run(20);
-        let world = &mut small.world;
-        let (id, address) = (world.hosts[1].id, world.hosts[1].address);
-        let connected = || Input::Connected { peer: id, address, direction: Direction::Outbound };
-        world.hosts[0].sessions.get_mut(&id).expect("connected").told = None;
-        world.pause(0, true);
-        world.input(0, connected());
-        world.input(0, Input::Disconnected { peer: id, reason: DisconnectReason::ConnectionLost });
-        world.input(0, connected());
-        let turns = world.hosts[0].turns;
-        world.pause(0, false);
-        let until = world.now() + Duration::from_millis(100);
-        world.run_until(until);
-        assert_eq!(world.hosts[0].sessions[&id].told, Some(turns + 3), "at the second one");
     }
 }
