@@ -159,7 +159,6 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 .zip(signer.as_ref())
                 .map(|(settings, signer)| signer.identity(settings)),
             signatures: Some(Arc::new(super::signatures::Signatures::default())),
-            ..kette_consensus::Local::default()
         },
         pool: kette_node::mempool::Limits::default(),
         archive: settings.archive,

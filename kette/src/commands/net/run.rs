@@ -86,7 +86,7 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     std::fs::write(&run_file, value.to_string())
         .with_context(|| format!("cannot write {}", run_file.display()))?;
     if let Some(path) = &args.report {
-        super::report::write(path, &[value.clone()])?;
+        super::report::write(path, std::slice::from_ref(&value))?;
     }
     if json {
         output::print(&value, true)?;
