@@ -1,19 +1,19 @@
-//! Votes and VRF proofs that were judged before: a certificate in a block is of votes that most nodes checked one by
-//! one.
+//! Votes that were judged before: a certificate in a block is of votes that most nodes checked one by one.
 //!
 //! With 100 validators a certificate is 100 signatures, checked inside the loop; those that came as votes cost a hash
 //! each. Not batch verification: that accepts signatures which single verification refuses (Chalkias et al., "Taming
 //! the many EdDSAs", section 4), and nodes that check differently may disagree about a block. What is remembered was
 //! judged by the one strict rule.
 
-use alloy_primitives::{B256, Keccak256};
+use alloy_primitives::{B256, keccak256};
 use kette_consensus::bft::SignatureMemo;
+use kette_types::bft::{PublicKey, Signature};
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
 };
 
-/// Good signatures and proofs, the newest of them. Bad ones are not kept: whoever sends them would fill it.
+/// Good signatures, the newest of them. Bad ones are not kept: whoever sends them would fill it.
 #[derive(Debug, Default)]
 pub(super) struct Signatures(Mutex<Generations>);
 
@@ -28,14 +28,15 @@ struct Generations {
 const GENERATION: usize = 4_096;
 
 impl SignatureMemo for Signatures {
-    fn is_right(&self, claim: &[&[u8]], judge: &dyn Fn() -> bool) -> bool {
-        let mut hasher = Keccak256::new();
-        for part in claim {
-            // With its length, so that no two claims read the same.
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        let name = hasher.finalize();
+    fn verify(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &Signature,
+        judge: &dyn Fn() -> bool,
+    ) -> bool {
+        // Key and signature have fixed lengths, so no two questions share a name.
+        let name = keccak256([key.0.as_slice(), signature.as_slice(), message].concat());
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).knows(name) {
             return true;
         }
@@ -67,13 +68,13 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn each_good_claim_is_judged_once_and_each_bad_one_always() {
+    fn each_good_signature_is_judged_once_and_each_bad_one_always() {
         let memo = Signatures::default();
         let key = SecretKey::from_seed(&B256::repeat_byte(7));
         let signature = key.sign(b"vote");
         let judged = Cell::new(0);
         let ask = |message: &[u8]| {
-            memo.is_right(&[key.public().0.as_slice(), message, signature.as_slice()], &|| {
+            memo.verify(&key.public(), message, &signature, &|| {
                 judged.set(judged.get() + 1);
                 key.public().verify(message, &signature)
             })
@@ -88,7 +89,10 @@ mod tests {
     #[test]
     fn it_is_bounded_and_keeps_the_newest() {
         let memo = Signatures::default();
-        let ask = |number: usize, judge: bool| memo.is_right(&[&number.to_be_bytes()], &|| judge);
+        let key = SecretKey::from_seed(&B256::repeat_byte(7)).public();
+        let ask = |number: usize, judge: bool| {
+            memo.verify(&key, &number.to_be_bytes(), &Signature::default(), &|| judge)
+        };
         for number in 0..3 * GENERATION {
             assert!(ask(number, true));
         }
