@@ -314,7 +314,7 @@ mod tests {
             "missing_validators_power 100",
             "byzantine_validators 1",
             "validator_last_signed_height 7",
-            "validator_missed_blocks_total 2",
+            "validator_missed_blocks_total 3",
             "votes_total{type=\"prepare\"} 2",
             "proposal_receive_total{status=\"accepted\"} 1",
             "full_vote_delay_seconds_count{type=\"prepare\"} 1",

@@ -257,6 +257,7 @@ mod tests {
             "bft-bad-blocks",
             "bft-floods",
             "bft-weights",
+            "bft-regions",
             "bft-versions",
             "bft-withholder",
             "bft-silence",

@@ -197,7 +197,7 @@ fn judge_links(check: &str, looks: &[(Facts, bool)]) -> Verdict {
 
 #[test]
 fn sees_the_parts_of_a_network() {
-    let looks = [(line(59, &[]), false), (line(31, &[1]), false), (line(61, &[]), true)];
+    let looks = [(line(29, &[]), false), (line(31, &[1]), false), (line(61, &[]), true)];
     let rows = [
         (
             "components = { is = 2, after = \"30s\", within = \"15s\" }",

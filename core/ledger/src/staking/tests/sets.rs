@@ -90,11 +90,10 @@ fn the_heaviest_are_in() {
 #[test]
 fn a_full_registry_takes_who_brings_more() {
     // Half of the seats belong to strangers.
-    let strangers = (0..VALIDATORS_MAX as u64).map(|n| Validator {
-        address: Address::left_padding_from(&(0x1_0000 + n).to_be_bytes()),
-        key: PublicKey(B256::from(U256::from(0x1_0000 + n))),
-        vrf_key: B256::ZERO,
-        weight: 5,
+    let strangers = (0..VALIDATORS_MAX as u64).map(|n| {
+        let key = SecretKey::from_seed(&B256::from(U256::from(0x1_0000 + n))).public();
+        let address = Address::left_padding_from(&(0x1_0000 + n).to_be_bytes());
+        Validator { address, key, vrf_key: key.0, weight: 5 }
     });
     let reward = json!({ "policy": "constant", "amount": "0x0" });
     let strangers = strangers.collect::<Vec<_>>();
