@@ -310,7 +310,8 @@ fn summary(
          \x20 kette query account {} --rpc {rpc}\n\
          \x20 kette tx send --from dev:0 --to {to} --value 1.5 --wait included --rpc {rpc}\n\
          \x20 cast send --rpc-url {rpc} --private-key 0x{} --value 1ether {to}\n\
-         \x20 tail -f {shown}/{}.log\n\
+         \x20 kette net monitor{home}\n\
+         \x20 kette net logs -f{home}\n\
          \x20 kette net down{home}\n",
         manifest.name,
         status.nodes,
@@ -321,7 +322,6 @@ fn summary(
         presets::MNEMONIC,
         from.address(),
         alloy_primitives::hex::encode(from.to_bytes()),
-        manifest.nodes.first().map_or("node", |node| node.plan.name.as_str()),
     );
     use std::io::Write as _;
     write!(std::io::stdout(), "{text}")?;
