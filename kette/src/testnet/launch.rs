@@ -129,14 +129,15 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
         if Instant::now() > deadline {
             let text = format!(
                 "the network is not ready after {} s: {} of {} nodes running, {} connected, \
-                 {} component(s), height {}; logs are in {}",
+                 {} component(s), height {}; logs are in {}{}",
                 wish.timeout.as_secs(),
                 status.running,
                 status.nodes,
                 status.connected,
                 status.components,
                 status.height,
-                directory.path().display()
+                directory.path().display(),
+                if status.components > 1 { "; `kette net heal` ends cuts" } else { "" },
             );
             return Err(Exit::TimedOut(text).into());
         }
@@ -161,7 +162,7 @@ pub(super) fn prepare(
             bail!(
                 "network `{}` is up in {}: `kette net down` stops it, --home DIR starts another one beside it",
                 old.name,
-                directory.path().display()
+                directory.path().display(),
             );
         }
         if wish.fresh {

@@ -4,6 +4,8 @@
 //! Bounds keep every run safe and recoverable: liars, and validators that may lose what they signed, have no more weight
 //! together than may lie without two final blocks, and no more than may be silent without a stop
 //! ([`Quorum::safe_weight`], [`Quorum::live_weight`]). Clocks differ by less than what a block's time may be ahead.
+//! Rounds last long enough for proposals and votes to cross the network: where genesis says less, a chain decides in
+//! late rounds only, and its alarm says so.
 
 use super::{Features, chain::Chain, dice::Dice, shape, steps, workload};
 use crate::{
@@ -22,7 +24,7 @@ pub fn draw_bft(seed: u64) -> NetworkFile {
     let mut dice = Dice(stream(seed, Purpose::Swarm, 1));
     let features = Features::draw(&mut dice);
     let small = !seed.is_multiple_of(LARGE_EVERY);
-    let terms = Terms::draw(&mut dice, small);
+    let mut terms = Terms::draw(&mut dice, small);
     // What a step may do to links goes by seconds, whatever the slot is.
     let pace = Duration::from_secs(dice.pick(&[1, 2, 4]));
     let chain = Chain::of_validators(pace, terms.drift);
@@ -58,12 +60,14 @@ pub fn draw_bft(seed: u64) -> NetworkFile {
         },
         shape,
         workload: workload(&mut dice, &features),
-        genesis: terms.genesis(),
+        genesis: Table::new(),
         group,
         link: Vec::new(),
         step: Vec::new(),
         check: Vec::new(),
     };
+    terms.cover(&file);
+    file.genesis = terms.genesis();
     file.step = steps::draw(&mut dice, &features, &chain, &file);
     let weights: Vec<(String, u128)> = file
         .group
@@ -73,6 +77,9 @@ pub fn draw_bft(seed: u64) -> NetworkFile {
     file.step.retain(|step| is_bearable(step, &weights, spare));
     file
 }
+
+/// Hardly a way between two regions takes longer.
+const FAR: Duration = Duration::from_millis(200);
 
 /// Constants of the chain.
 struct Terms {
@@ -104,6 +111,24 @@ impl Terms {
             share: dice.pick(&[0, 100_000, 500_000, 1_000_000]),
             burns: dice.coin(0.5),
         }
+    }
+
+    /// Makes timeouts no shorter than what crosses the network of this file takes.
+    fn cover(&mut self, file: &NetworkFile) {
+        let shape = &file.shape;
+        let nodes = file.group.len() as u32;
+        let hops = match file.network.topology {
+            Topology::Mesh => 1,
+            Topology::Star | Topology::Tiers => 2,
+            Topology::Ring => nodes / 2,
+            Topology::Line | Topology::Custom => nodes,
+        };
+        let usual = if region::is_regional(shape.profile) { FAR } else { Duration::ZERO };
+        let way = shape.latency.unwrap_or(usual) + 2 * shape.jitter.unwrap_or_default();
+        // A vote is passed on at once; a block is announced, asked for and handed out.
+        let vote = u64::try_from((way * hops).as_millis()).unwrap_or(u64::MAX);
+        self.vote = self.vote.max(2 * vote);
+        self.propose = self.propose.max(6 * vote);
     }
 
     /// Returns the changes to the preset's genesis file.

@@ -462,8 +462,10 @@ impl World {
         // The sender's timer has backed off: the next retransmission comes within some seconds.
         let rng = &mut self.links.rngs[from];
         let wait = Duration::from_micros((rng::unit(rng) * 2e6) as u64);
-        let at = self.now + self.latency(from, to) + wait;
-        // What is sent from now on does not overtake it.
+        let mut at = self.now + self.latency(from, to) + wait;
+        // It does not overtake what an earlier heal released, and what is sent from now on does not overtake it.
+        let sessions = || self.hosts[from].sessions.values().filter(|s| s.remote == to);
+        at = sessions().map(|session| session.last).fold(at, Moment::max);
         for session in self.hosts[from].sessions.values_mut().filter(|s| s.remote == to) {
             session.arrives = session.arrives.map(|lane| lane.max(at));
             session.last = session.last.max(at);

@@ -338,17 +338,10 @@ fn pass(run: &mut Run, millis: u64) {
     assert!(run.world.violations().is_empty(), "{:?}", run.world.violations());
 }
 
-#[test]
-fn a_certificate_against_a_final_block_stops_everybody() {
-    // Without judges: a message that a test gives in somebody's name is nobody's fault.
-    let (mut run, notes) = four_at(3, 1, Vec::new());
-    let world = &run.world;
-    let height = world.hosts[0].node().unwrap().tree().finalized().0;
-    let head = world.hosts[0].node().unwrap().tree().finalized().1;
-    let block = B256::repeat_byte(7);
+/// Precommits of three of the four.
+fn precommits(world: &World, height: u64, block: B256) -> Certificate {
     let mut members = world.spec.bft().unwrap().validators.clone();
     members.sort_by_key(|member| member.key);
-    // Three of four signed another block of that height as well.
     let (mut signers, mut signatures) = (Vec::new(), Vec::new());
     for (place, member) in (0_u16..).zip(&members).take(3) {
         let of = |host: &&kette_sim::world::Host| {
@@ -361,7 +354,33 @@ fn a_certificate_against_a_final_block_stops_everybody() {
         signers.push(place);
         signatures.push(vote.signature);
     }
-    let certificate = Certificate { height, round: 0, block, signers, signatures };
+    Certificate { height, round: 0, block, signers, signatures }
+}
+
+/// A round that failed leaves precommits for nil of everybody, which anybody may collect.
+#[test]
+fn precommits_for_nil_are_no_certificate() {
+    let (mut run, notes) = four_at(3, 1, Vec::new());
+    let from: Vec<PeerId> = run.world.hosts[0].sessions.keys().copied().collect();
+    let decided = run.world.hosts[0].node().unwrap().tree().finalized().0;
+    for (from, height) in from.into_iter().zip([decided, decided + 1]) {
+        let nil = Said::Commit(precommits(&run.world, height, B256::ZERO));
+        run.world.give(0, Input::Message(from, Message::Engine(nil.encode())));
+        pass(&mut run, 10);
+    }
+    pass(&mut run, 10_000);
+    assert!(notes.borrow().alarms.is_empty(), "{:?}", notes.borrow().alarms);
+    assert!(heights(&run).iter().all(|height| *height > decided + 3), "{:?}", heights(&run));
+}
+
+#[test]
+fn a_certificate_against_a_final_block_stops_everybody() {
+    // Without judges: a message that a test gives in somebody's name is nobody's fault.
+    let (mut run, notes) = four_at(3, 1, Vec::new());
+    let world = &run.world;
+    let height = world.hosts[0].node().unwrap().tree().finalized().0;
+    let head = world.hosts[0].node().unwrap().tree().finalized().1;
+    let certificate = precommits(world, height, B256::repeat_byte(7));
     let from: Vec<PeerId> = world.hosts[0].sessions.keys().copied().collect();
     // A forged one is its sender's fault and nothing else.
     let forged = Certificate { signatures: vec![Default::default(); 3], ..certificate.clone() };

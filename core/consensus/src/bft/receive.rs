@@ -203,7 +203,7 @@ impl Bft {
         tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
-        let Some(voting) = &mut self.voting else { return };
+        let Some(voting) = self.voting.as_mut().filter(|_| !self.forked) else { return };
         if voting.commit.is_some() {
             return voting.source(certificate.block, peer);
         }

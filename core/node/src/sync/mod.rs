@@ -190,6 +190,11 @@ impl Sync {
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
                 entry.unbacked = 0;
                 entry.weight = U256::ZERO;
+                if self.proposes {
+                    // It may have announced proposals on blocks that it did not call canonical yet, or that we
+                    // learnt from others before we asked it: nothing is left for it to say.
+                    return HeadersAnswer::Nothing;
+                }
                 return HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
             }
             return HeadersAnswer::Nothing;

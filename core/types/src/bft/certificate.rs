@@ -31,6 +31,9 @@ pub enum CertificateError {
         /// At which height.
         height: u64,
     },
+    /// It is of precommits for nil, which decide nothing.
+    #[error("certificate is for no block")]
+    Nil,
     /// Signers and signatures do not go together, or are not ascending.
     #[error("certificate lists its signers wrongly")]
     Signers,
@@ -72,6 +75,9 @@ impl Certificate {
     ) -> Result<(), CertificateError> {
         if (self.height, self.block) != (height, block) {
             return Err(CertificateError::OtherBlock { got: self.block, height: self.height });
+        }
+        if block.is_zero() {
+            return Err(CertificateError::Nil);
         }
         let ascending = self.signers.windows(2).all(|pair| pair[0] < pair[1]);
         if self.signers.len() != self.signatures.len() || !ascending {

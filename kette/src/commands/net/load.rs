@@ -53,7 +53,7 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = 20_000)]
     open: usize,
     /// How long to wait when no block takes anything up any more.
-    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, default_value = "120s", value_parser = parse_duration)]
     patience: Duration,
     /// Do not watch pools: no propagation in the report, less work for nodes and client.
     #[arg(long)]

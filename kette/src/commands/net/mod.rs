@@ -144,9 +144,10 @@ impl Where {
 pub struct UpArgs {
     #[command(flatten)]
     place: Where,
-    /// An embedded network (see `kette net presets`).
-    #[arg(long, default_value = presets::DEFAULT_NETWORK, conflicts_with = "file", conflicts_with_all = flags::FLAGS)]
-    preset: String,
+    /// An embedded network (see `kette net presets`); without this, a file or other flags the network that is there
+    /// goes on, and if there is none `bft4` starts.
+    #[arg(long, conflicts_with = "file", conflicts_with_all = flags::FLAGS)]
+    preset: Option<String>,
     /// A network file instead of a preset.
     #[arg(short, long, conflicts_with_all = flags::FLAGS)]
     file: Option<PathBuf>,
@@ -226,6 +227,17 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
     }
 }
 
+/// Returns the network that is there, or the default one.
+fn going_on(directory: &Directory) -> anyhow::Result<String> {
+    let old = directory.load()?.filter(|old| !old.run);
+    let file = directory.network_file();
+    Ok(match old {
+        Some(_) if file.exists() => file.display().to_string(),
+        Some(old) => old.source,
+        None => presets::DEFAULT_NETWORK.to_owned(),
+    })
+}
+
 fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(args.place.home)?);
     let made = args.flags.file(args.base_port)?;
@@ -233,10 +245,11 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         eprintln!("{}", flags::describe(file)?);
     }
     std::fs::create_dir_all(directory.path())?;
-    let source = match (&made, args.file) {
-        (Some(_), _) => directory.network_file().display().to_string(),
-        (None, Some(path)) => path.display().to_string(),
-        (None, None) => args.preset,
+    let source = match (&made, args.file, args.preset) {
+        (Some(_), _, _) => directory.network_file().display().to_string(),
+        (None, Some(path), _) => path.display().to_string(),
+        (None, None, Some(preset)) => preset,
+        (None, None, None) => going_on(&directory)?,
     };
     let wish = Wish {
         source,
