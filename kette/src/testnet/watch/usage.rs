@@ -49,9 +49,10 @@ fn cpu(stat: &str, up: f64) -> Option<f64> {
     // The name in parentheses may hold spaces: fields are counted after it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-    let age = up - field(22)? / TICKS_PER_SECOND;
+    // Ages are as coarse as ticks: a process may seem to be born in a moment.
+    let age = (up - field(22)? / TICKS_PER_SECOND).max(1.0 / TICKS_PER_SECOND);
     let used = (field(14)? + field(15)?) / TICKS_PER_SECOND;
-    (age > 0.0).then(|| round(used * 100.0 / age))
+    Some(round(used * 100.0 / age))
 }
 
 /// Rounds to hundredths.
@@ -67,6 +68,10 @@ mod tests {
     fn percent_of_a_processor_is_time_over_age() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 4 0 1000 1 2";
         assert_eq!(cpu(stat, 20.0), Some(20.0));
+        assert_eq!(
+            cpu("7 (a) S 1 7 7 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 4 0 1000", 10.0),
+            Some(0.0)
+        );
         assert_eq!(cpu("7 (a) S", 20.0), None);
     }
 
