@@ -78,6 +78,8 @@ pub fn draw_bft(seed: u64) -> NetworkFile {
     file
 }
 
+/// No round waits longer, milliseconds.
+const TIMEOUT_MAX: u64 = 20_000;
 /// Hardly a way between two regions takes longer.
 const FAR: Duration = Duration::from_millis(200);
 
@@ -127,8 +129,8 @@ impl Terms {
         let way = shape.latency.unwrap_or(usual) + 2 * shape.jitter.unwrap_or_default();
         // A vote is passed on at once; a block is announced, asked for and handed out.
         let vote = u64::try_from((way * hops).as_millis()).unwrap_or(u64::MAX);
-        self.vote = self.vote.max(2 * vote);
-        self.propose = self.propose.max(6 * vote);
+        self.vote = self.vote.max(vote.saturating_mul(2)).min(TIMEOUT_MAX);
+        self.propose = self.propose.max(vote.saturating_mul(6)).min(TIMEOUT_MAX);
     }
 
     /// Returns the changes to the preset's genesis file.
@@ -148,7 +150,7 @@ impl Terms {
             ("voteMs", number(self.vote)),
             ("voteDeltaMs", number(self.vote / 2)),
             ("minMs", number(self.least)),
-            ("maxMs", number(20_000)),
+            ("maxMs", number(TIMEOUT_MAX)),
         ]);
         let bft = table(vec![
             ("slotMs", number(self.slot)),
