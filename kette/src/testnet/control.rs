@@ -167,7 +167,10 @@ impl Control {
             while !self.answers_now(*node).await? {
                 let process = self.manifest.nodes[*node].process;
                 if !process.is_some_and(ProcessId::is_alive) {
-                    bail!("{}", launch::ended_text(&self.directory, self.name(*node)));
+                    bail!(
+                        "{}",
+                        launch::ended_text(&self.directory, &self.manifest, self.name(*node))
+                    );
                 }
                 if started.elapsed() > ANSWER_WITHIN {
                     let text = format!(

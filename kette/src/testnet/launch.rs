@@ -4,6 +4,7 @@ use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
     file, insight,
     links::{self, LinkPlan},
+    logs::{self, Names},
     members,
     observe::{self, Files},
     plan::{PortTurn, plan},
@@ -77,8 +78,6 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a log shown when its node ended.
 const LOG_LINES: usize = 12;
-/// They are looked for in so many bytes at its end.
-const LOG_BYTES: usize = 64 * 1024;
 
 /// Starts a network and waits until all nodes run, are connected, and agree on a first block.
 ///
@@ -107,7 +106,7 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     let mut first_final = None;
     loop {
         if let Some(name) = running.ended() {
-            bail!("{}", ended_text(directory, &name));
+            bail!("{}", ended_text(directory, &manifest, &name));
         }
         let status = status::ask(&manifest, |name| directory.database(name)).await;
         if status.running == status.nodes {
@@ -383,19 +382,16 @@ pub(super) fn command(
 }
 
 /// Says that a node ended before its network was up, with the end of its log.
-pub(super) fn ended_text(directory: &Directory, name: &str) -> String {
-    let tail = log_tail(directory, name).join("\n  ");
+pub(super) fn ended_text(directory: &Directory, manifest: &Manifest, name: &str) -> String {
+    let tail = log_tail(directory, manifest, name).join("\n  ");
     let path = directory.log(name);
     format!("{name} ended while the network was starting; the end of {}:\n  {tail}", path.display())
 }
 
-/// Returns the last lines of a node's log.
-pub(super) fn log_tail(directory: &Directory, name: &str) -> Vec<String> {
-    let bytes = std::fs::read(directory.log(name)).unwrap_or_default();
-    let from = bytes.len().saturating_sub(LOG_BYTES);
-    let text = String::from_utf8_lossy(&bytes[from..]);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+/// Returns the last lines of a node's log, in words.
+pub(super) fn log_tail(directory: &Directory, manifest: &Manifest, name: &str) -> Vec<String> {
+    let mut lines = logs::tail(&directory.log(name), &Names::of(manifest));
+    lines.split_off(lines.len().saturating_sub(LOG_LINES))
 }
 
 /// Stops all nodes: asks, waits, and kills what does not end. Returns how many ran and how many were killed.

@@ -8,7 +8,7 @@ use crate::{client::Client, commands::exit::Exit, run::home::Home};
 use anyhow::Context as _;
 use futures::future::join_all;
 use kette_rpc::{Link, Links};
-use kette_sim::scenario::{Plan, select};
+use kette_sim::scenario::{Plan, edges, select};
 use kette_types::PeerId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -253,17 +253,14 @@ impl LiveLinks {
         }
     }
 
-    /// Returns how many groups of nodes that answer have no session between them.
+    /// Returns how many components the graph of sessions has, of nodes that answer.
     pub fn components(&self, seen: &[Option<Seen>]) -> usize {
-        let mut group: Vec<usize> = (0..seen.len()).collect();
-        for (node, seen) in seen.iter().enumerate() {
-            for session in seen.iter().flat_map(|seen| &seen.sessions) {
-                let Some(other) = self.place(&session.peer) else { continue };
-                let (from, to) = (group[other], group[node]);
-                group.iter_mut().filter(|it| **it == from).for_each(|it| *it = to);
-            }
-        }
-        let up = seen.iter().zip(&group).filter(|(seen, _)| seen.is_some());
-        up.map(|(_, group)| group).collect::<BTreeSet<_>>().len()
+        let sessions = seen.iter().enumerate().flat_map(|(node, seen)| {
+            let others = seen.iter().flat_map(|seen| &seen.sessions);
+            others.filter_map(move |session| Some((node, self.place(&session.peer)?)))
+        });
+        let lowest = edges::components(seen.len(), &sessions.collect::<Vec<_>>());
+        let up = seen.iter().zip(lowest).filter(|(seen, _)| seen.is_some());
+        up.map(|(_, lowest)| lowest).collect::<BTreeSet<_>>().len()
     }
 }

@@ -9,6 +9,7 @@ pub mod launch;
 pub mod links;
 pub mod live_links;
 pub mod load;
+pub mod logs;
 pub mod members;
 pub mod monitor;
 pub mod observe;

@@ -1,7 +1,10 @@
 //! `kette net logs`: the logs of all nodes as one, in the order of time.
 
 use super::Where;
-use crate::testnet::directory::{Directory, Manifest};
+use crate::testnet::{
+    directory::{Directory, Manifest},
+    logs::{self, Names},
+};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value};
@@ -53,8 +56,10 @@ pub fn run(args: &Logs, json: bool) -> anyhow::Result<()> {
     };
     let width = merged.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
     let mut out = std::io::stdout().lock();
-    let mut show =
-        |line: &Line| writeln!(out, "{}", line.shown(width, json)).and_then(|()| out.flush());
+    let names = Names::of(&manifest);
+    let mut show = |line: &Line| {
+        writeln!(out, "{}", line.shown(width, &names, json)).and_then(|()| out.flush())
+    };
     let mut newest = VecDeque::new();
     while let Some(line) = merged.next()? {
         if !is_wanted(&line) {
@@ -166,7 +171,7 @@ impl Source {
 }
 
 impl Line {
-    fn shown(&self, width: usize, json: bool) -> String {
+    fn shown(&self, width: usize, names: &Names, json: bool) -> String {
         if json {
             let mut value = self.value.clone().unwrap_or_else(|| {
                 Map::from_iter([("message".to_owned(), Value::from(self.text.clone()))])
@@ -174,19 +179,9 @@ impl Line {
             value.insert("node".to_owned(), Value::from(self.node.clone()));
             return Value::Object(value).to_string();
         }
-        let clock = self.time.get(11..23).unwrap_or("            ");
-        let Some(value) = &self.value else {
-            return format!("{clock} {:width$} {}", self.node, self.text);
-        };
-        let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-        let mut line =
-            format!("{clock} {:width$} {:5} {}", self.node, word("level"), word("message"));
-        let hidden = ["timestamp", "level", "message", "target", "node", "moniker"];
-        for (key, value) in value.iter().filter(|(key, _)| !hidden.contains(&key.as_str())) {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            line += &format!(" {key}={value}");
-        }
-        line
+        let words = self.value.as_ref().map(|value| logs::words(value, names));
+        let words = words.unwrap_or_else(|| logs::plain(&self.text));
+        format!("{:12} {:width$} {words}", logs::time_of_day(&self.time), self.node)
     }
 }
 
@@ -218,13 +213,20 @@ mod tests {
         let mut merged = Merged { sources: vec![source("a", &a), source("b", &b)] };
         let mut shown = Vec::new();
         while let Some(line) = merged.next().unwrap() {
-            shown.push(line.shown(1, false));
+            shown.push(line.shown(1, &Names::default(), false));
         }
         let said: Vec<&str> = shown.iter().map(|line| line.rsplit_once(' ').unwrap().1).collect();
         assert_eq!(said, ["one", "at", "two", "three", "four"], "{shown:?}");
         // The rest of a line that was not whole comes later.
         let mut file = std::fs::OpenOptions::new().append(true).open(dir.path().join("b")).unwrap();
         writeln!(file, "-01-01T00:00:05.000000Z\",\"message\":\"five\"}}").unwrap();
-        assert!(merged.next().unwrap().unwrap().shown(1, true).contains("\"message\":\"five\""));
+        assert!(
+            merged
+                .next()
+                .unwrap()
+                .unwrap()
+                .shown(1, &Names::default(), true)
+                .contains("\"message\":\"five\"")
+        );
     }
 }

@@ -119,7 +119,7 @@ impl Terms {
 pub async fn senders(endpoint: &Endpoint, seed: u64, count: usize) -> anyhow::Result<Vec<Sender>> {
     let keys: Vec<PrivateKeySigner> = (0..count as u64).map(|index| derive(seed, index)).collect();
     let addresses: Vec<Address> = keys.iter().map(PrivateKeySigner::address).collect();
-    let nonces = endpoint.nonces(&addresses, "pending").await?;
+    let nonces = endpoint.nonces(&addresses, &json!("pending")).await?;
     let pairs = keys.into_iter().zip(addresses).zip(nonces);
     Ok(pairs.map(|((key, address), next)| Sender { key, address, next }).collect())
 }
@@ -195,7 +195,7 @@ async fn funders(endpoint: &Endpoint) -> anyhow::Result<Vec<(Sender, U256)>> {
     let keys: Vec<PrivateKeySigner> =
         (0..FUNDERS).map(presets::development_signer).collect::<anyhow::Result<_>>()?;
     let addresses: Vec<Address> = keys.iter().map(PrivateKeySigner::address).collect();
-    let nonces = endpoint.nonces(&addresses, "pending").await?;
+    let nonces = endpoint.nonces(&addresses, &json!("pending")).await?;
     let balances = endpoint.balances(&addresses).await?;
     let funders: Vec<(Sender, U256)> = keys
         .into_iter()

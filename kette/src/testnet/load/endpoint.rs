@@ -84,12 +84,12 @@ impl Endpoint {
         Ok(answers)
     }
 
-    /// Returns the next nonces of accounts, as of `tag`.
+    /// Returns the next nonces of accounts, as of a tag or a block (EIP-1898).
     ///
     /// # Errors
     /// If the node does not answer.
-    pub async fn nonces(&self, of: &[Address], tag: &str) -> anyhow::Result<Vec<u64>> {
-        let calls = of.iter().map(|address| vec![json!(address), json!(tag)]).collect();
+    pub async fn nonces(&self, of: &[Address], at: &Value) -> anyhow::Result<Vec<u64>> {
+        let calls = of.iter().map(|address| vec![json!(address), at.clone()]).collect();
         let nonces: Vec<U256> = self.all("eth_getTransactionCount", calls).await?;
         nonces.into_iter().map(|nonce| nonce.try_into().context("a nonce is absurd")).collect()
     }

@@ -26,7 +26,7 @@ use follow::Follower;
 use offer::{Answer, Desk, Outcome, lane};
 use plan::{Entry, plan};
 use report::{Conditions, Report};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -153,7 +153,12 @@ pub async fn run(
         chain.iter().filter(|b| !b.transactions.is_empty()).cloned().collect();
     let failed: BTreeSet<B256> = first.failed(&with_ours).await?.into_iter().collect();
     let addresses: Vec<Address> = senders.iter().map(|sender| sender.address).collect();
-    let nonces = first.nonces(&addresses, "latest").await?;
+    // As of the last block that was read: later ones do not count.
+    let last = match chain.last() {
+        Some(block) => json!({ "blockHash": block.hash }),
+        None => json!("latest"),
+    };
+    let nonces = first.nonces(&addresses, &last).await?;
     let names: Vec<String> = endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
     let tally = Facts {
         entries: &desk.entries,

@@ -8,7 +8,7 @@ pub fn line(model: &Model) -> String {
     let agreed = if status.hash_equal { "same chain" } else { "DIFFERENT CHAINS" };
     let charts = &model.charts;
     format!(
-        "{} {} score {} {:?} running {}/{} groups {} sessions {} height {} final {} {agreed} block {} tps {:.1} \
+        "{} {} score {} {:?} running {}/{} components {} sessions {} height {} final {} {agreed} block {} tps {:.1} \
          spread p95 {} errors {}",
         words::clock(model.at_ms),
         status.name,

@@ -5,7 +5,6 @@
 
 pub mod keys;
 pub mod lines;
-pub mod logs;
 pub mod model;
 pub mod poller;
 pub mod screen;

@@ -2,6 +2,7 @@
 
 use crate::testnet::{
     directory::Manifest,
+    logs::Names,
     status::{NetworkStatus, NodeStatus},
     topology::Topology,
     watch::{
@@ -187,6 +188,7 @@ fn rates(sample: &Sample, before: Option<&Sample>) -> Vec<Rates> {
 
 /// Returns the ten newest events by time.
 fn events(sample: &Sample) -> Vec<Happened> {
+    let names = Names::of(&sample.manifest);
     let mut all: Vec<Happened> = sample
         .manifest
         .nodes
@@ -204,7 +206,11 @@ fn events(sample: &Sample) -> Vec<Happened> {
         .collect();
     // Stable: what one node said in one millisecond stays in its order.
     all.sort_by_key(|event| event.at_ms);
-    all.split_off(all.len().saturating_sub(EVENTS))
+    let mut newest = all.split_off(all.len().saturating_sub(EVENTS));
+    for event in &mut newest {
+        event.text = names.put(&event.text);
+    }
+    newest
 }
 
 fn tips(said: &[Option<Said>]) -> Vec<Tip> {

@@ -2,11 +2,14 @@
 
 use super::{
     keys::{Screen, Then},
-    lines, logs,
+    lines,
     model::{Model, Sample},
     poller, verbs, view,
 };
-use crate::testnet::directory::Directory;
+use crate::testnet::{
+    directory::Directory,
+    logs::{self, Names},
+};
 use anyhow::Context as _;
 use ratatui::{
     DefaultTerminal,
@@ -61,7 +64,7 @@ async fn show(
                     model = Model::of(&sample, Some(&before));
                     before = sample;
                     if screen.log.follow {
-                        read_log(&mut screen, directory, &model);
+                        read_log(&mut screen, directory, &model, &before);
                     }
                 }
                 Some(Err(error)) => screen.note = format!("{error:#}"),
@@ -78,7 +81,7 @@ async fn show(
                     Then::Refresh => {
                         let _ = refresh.try_send(());
                     }
-                    Then::ReadLog => read_log(&mut screen, directory, &model),
+                    Then::ReadLog => read_log(&mut screen, directory, &model, &before),
                     Then::Do(verb) => {
                         screen.note = format!("{} ...", verb.question(&model));
                         let (directory, done) = (directory.clone(), done_in.clone());
@@ -113,9 +116,9 @@ fn continue_draw(
     Ok(())
 }
 
-fn read_log(screen: &mut Screen, directory: &Directory, model: &Model) {
+fn read_log(screen: &mut Screen, directory: &Directory, model: &Model, sample: &Sample) {
     if let Some(node) = model.node(screen.log.node) {
-        screen.log.lines = logs::tail(&directory.log(&node.name));
+        screen.log.lines = logs::tail(&directory.log(&node.name), &Names::of(&sample.manifest));
         screen.log.up = screen.log.up.min(screen.log.lines.len().saturating_sub(1));
     }
 }

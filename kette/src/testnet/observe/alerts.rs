@@ -33,7 +33,7 @@ const RULES: [Rule; 10] = [
         "kette_net_components > 1 or kette_net_tips_apart_seconds > 30 or max by (network) (kette_chain_height) - min by (network) (kette_chain_height) > 2",
         "30s",
         "critical",
-        "nodes are in separate groups, or follow different chains",
+        "the graph of sessions is in parts, or nodes follow different chains",
     ),
     (
         "ConflictingFinality",

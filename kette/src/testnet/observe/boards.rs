@@ -17,7 +17,7 @@ const NETWORK: &[Panel] = &[
         &[
             ("kette_net_nodes", "planned"),
             ("kette_net_running", "running"),
-            ("kette_net_components", "groups"),
+            ("kette_net_components", "components"),
         ],
     ),
     ("Parts of the health score", "short", &[("kette_net_health_part", "{{part}}")]),

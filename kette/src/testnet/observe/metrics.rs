@@ -26,7 +26,7 @@ pub fn render(model: &Model) -> Result<String, std::fmt::Error> {
         ("nodes", "Nodes planned", count(status.nodes)),
         ("running", "Nodes that answer", count(status.running)),
         ("connected", "Nodes with a session", count(status.connected)),
-        ("components", "Groups of nodes that sessions join", count(status.components)),
+        ("components", "Connected components of the graph of sessions", count(status.components)),
         ("sessions", "Sessions, each once", count(status.sessions)),
         ("height", "Highest number that all running nodes have", status.height as f64),
         ("finalized_height", "Lowest final number", status.finalized as f64),

@@ -118,7 +118,7 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         logs: BTreeMap::new(),
     };
     let tail = |name: String| {
-        let lines = launch::log_tail(&play.nodes.directory, &name);
+        let lines = launch::log_tail(&play.nodes.directory, &play.nodes.manifest, &name);
         (name, lines)
     };
     report.logs = report.suspects().into_iter().map(tail).collect();

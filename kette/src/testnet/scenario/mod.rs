@@ -195,7 +195,8 @@ async fn bring_up(
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(ended) = nodes.reap()?.0.first() {
-            let text = launch::ended_text(&nodes.directory, nodes.name(ended.node));
+            let text =
+                launch::ended_text(&nodes.directory, &nodes.manifest, nodes.name(ended.node));
             return Err(Exit::NotUp(text).into());
         }
         let said = nodes.look().await;

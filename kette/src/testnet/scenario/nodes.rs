@@ -30,7 +30,7 @@ use std::{
 pub struct Nodes {
     /// Where their files are.
     pub directory: Directory,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     list: Vec<Node>,
     ids: Vec<PeerId>,
     /// Places of the nodes by identity.

@@ -13,7 +13,7 @@ pub fn dot(topology: &Topology) -> String {
     for (index, node) in topology.nodes.iter().enumerate() {
         let style = if node.running { "solid" } else { "dashed" };
         let state = if node.running {
-            format!("group {}", node.component)
+            format!("component {}", node.component)
         } else {
             "does not answer".to_owned()
         };

@@ -40,19 +40,19 @@ pub fn html(topology: &Topology) -> String {
             )
         })
         .collect();
-    let groups: String = topology
+    let components: String = topology
         .components
         .iter()
         .enumerate()
-        .map(|(at, group)| format!("<li>group {}: {}</li>\n", at + 1, list(group)))
+        .map(|(at, nodes)| format!("<li>component {}: {}</li>\n", at + 1, list(nodes)))
         .collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{name}: topology</title>\n\
          <style>{CSS}</style></head>\n<body><main><h1>{name}</h1>\n{}\
-         <p>{} sessions, {} ends; first dials {}</p>\n<ul>{groups}</ul>\n\
-         <table><tr><th>node<th>tier<th>region<th>state<th>group<th>in<th>out<th>first dial</tr>\n{nodes}</table>\n\
+         <p>{} sessions, {} ends; first dials {}</p>\n<ul>{components}</ul>\n\
+         <table><tr><th>node<th>tier<th>region<th>state<th>component<th>in<th>out<th>first dial</tr>\n{nodes}</table>\n\
          <table><tr><th>a<th>b<th>dialled by<th>kind<th>round trip, ms<th>age, s</tr>\n{links}</table>\n\
          </main></body></html>\n",
         svg(topology),

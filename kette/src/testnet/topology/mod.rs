@@ -1,4 +1,4 @@
-//! How the nodes of a network are connected: tiers, sessions, groups, first dials; as text and as drawings. Pure.
+//! How the nodes of a network are connected: tiers, sessions, components, first dials; as text and as drawings. Pure.
 
 mod dot;
 mod html;
@@ -65,7 +65,7 @@ impl Topology {
         let place = |(index, node): (usize, &super::directory::ManifestNode)| {
             let peers = said[index].as_ref().map_or(&[][..], |said| &said.status.peers);
             let outbound = peers.iter().filter(|peer| peer.direction == "outbound").count();
-            let component = components.iter().position(|group| group.contains(&index));
+            let component = components.iter().position(|nodes| nodes.contains(&index));
             Place {
                 name: node.plan.name.clone(),
                 tier: node.plan.tier,
@@ -127,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn text_shows_tiers_dials_and_groups() {
+    fn text_shows_tiers_dials_and_components() {
         let expected = "\
-atmn: 10 of 10 nodes, 11 sessions (22 ends), 1 group
+atmn: 10 of 10 nodes, 11 sessions (22 ends), 1 component
 
 tier 1
   node0 US-EAST 3 in 0 out
@@ -165,9 +165,9 @@ first dials: node0 3 of 3, node1 3 of 3, node2 3 of 3 (3/3/3)
         let shown = text(&Topology::of(&manifest, &said));
         for words in [
             "9 of 10 nodes",
-            "3 groups: PARTITION",
-            "group 1: node1 node4 node5 node6",
-            "group 3: node3\n",
+            "3 components: PARTITION",
+            "component 1: node1 node4 node5 node6",
+            "component 3: node3\n",
             "node0 US-EAST does not answer",
         ] {
             assert!(shown.contains(words), "`{words}` is missing in:\n{shown}");

@@ -28,7 +28,7 @@ pub fn svg(topology: &Topology) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          font-family=\"sans-serif\" font-size=\"11\" fill=\"none\" stroke=\"currentColor\">\n\
-         <title>{}: {} sessions, {} group(s)</title>\n",
+         <title>{}: {} sessions, {} component(s)</title>\n",
         escape(&topology.name),
         topology.links.len(),
         topology.components.len()

@@ -13,22 +13,22 @@ pub fn text(topology: &Topology) -> String {
 
 fn write(out: &mut String, topology: &Topology) -> std::fmt::Result {
     let running = topology.nodes.iter().filter(|node| node.running).count();
-    let groups = match topology.components.len() {
+    let components = match topology.components.len() {
         0 => "nobody answers".to_owned(),
-        1 => "1 group".to_owned(),
-        more => format!("{more} groups: PARTITION"),
+        1 => "1 component".to_owned(),
+        more => format!("{more} components: PARTITION"),
     };
     writeln!(
         out,
-        "{}: {running} of {} nodes, {} sessions ({} ends), {groups}",
+        "{}: {running} of {} nodes, {} sessions ({} ends), {components}",
         topology.name,
         topology.nodes.len(),
         topology.links.len(),
         topology.session_ends
     )?;
     if topology.components.len() > 1 {
-        for (at, group) in topology.components.iter().enumerate() {
-            writeln!(out, "group {}: {}", at + 1, names(topology, group))?;
+        for (at, nodes) in topology.components.iter().enumerate() {
+            writeln!(out, "component {}: {}", at + 1, names(topology, nodes))?;
         }
     }
     writeln!(out)?;

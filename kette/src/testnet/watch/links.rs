@@ -1,7 +1,8 @@
-//! Live sessions between the nodes of a network: who dialled, how old, and which groups they make; pure.
+//! Live sessions between the nodes of a network: who dialled, how old, and which components they make; pure.
 
 use super::said::Said;
 use crate::testnet::directory::Manifest;
+use kette_sim::scenario::edges;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -53,26 +54,18 @@ pub fn links(manifest: &Manifest, said: &[Option<Said>]) -> Vec<Link> {
     ends.into_values().collect()
 }
 
-/// Returns the groups of nodes that sessions join, each ascending; nodes that do not answer are in none.
+/// Returns the components of the graph of sessions, each ascending; nodes that do not answer are in none.
 pub fn components(said: &[Option<Said>], links: &[Link]) -> Vec<Vec<usize>> {
-    let mut group: BTreeMap<usize, usize> =
-        said.iter().enumerate().filter(|(_, said)| said.is_some()).map(|(i, _)| (i, i)).collect();
-    for link in links {
-        let (Some(to), Some(from)) = (group.get(&link.a).copied(), group.get(&link.b).copied())
-        else {
-            continue;
-        };
-        for value in group.values_mut().filter(|value| **value == from) {
-            *value = to;
+    let up = |node: usize| said.get(node).is_some_and(Option::is_some);
+    let pairs: Vec<(usize, usize)> =
+        links.iter().map(|link| (link.a, link.b)).filter(|(a, b)| up(*a) && up(*b)).collect();
+    let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (node, lowest) in edges::components(said.len(), &pairs).into_iter().enumerate() {
+        if up(node) {
+            found.entry(lowest).or_default().push(node);
         }
     }
-    let mut found: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (node, group) in group {
-        found.entry(group).or_default().push(node);
-    }
-    let mut found: Vec<Vec<usize>> = found.into_values().collect();
-    found.sort();
-    found
+    found.into_values().collect()
 }
 
 /// Returns the fewest sessions that an answering node has with others that answer.

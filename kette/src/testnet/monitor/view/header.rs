@@ -36,18 +36,25 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         Some(conflict) => format!("  CONFLICTING FINALITY at {}", conflict.number),
         None => String::new(),
     };
+    // Small screens have no room for what is zero.
+    let penalties: String = [
+        ("err", parts.errors_penalty),
+        ("split", parts.split_penalty),
+        ("apart", parts.diverged_penalty),
+    ]
+    .into_iter()
+    .filter(|(_, points)| *points > 0)
+    .map(|(name, points)| format!(" -{points}{name}"))
+    .collect();
     let second = format!(
-        " {}/{} up  {}  {} sessions  errors {}/min  parts {}+{} -{}err -{}split -{}apart{conflict}",
+        " {}/{} up  {}  {} sessions  errors {}/min  parts {}+{}{penalties}{conflict}",
         status.running,
         status.nodes,
-        groups(model),
+        components(model),
         status.sessions,
         status.errors,
         parts.running_share,
         parts.connected_bonus,
-        parts.errors_penalty,
-        parts.split_penalty,
-        parts.diverged_penalty,
     );
     let agreed = if status.hash_equal { "same chain" } else { "DIFFERENT CHAINS" };
     let finality = match status.finality_ms {
@@ -73,11 +80,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// Says how many groups there are; two or more are a partition.
-fn groups(model: &Model) -> String {
+/// Says how many components there are; two or more are a partition.
+fn components(model: &Model) -> String {
     match model.status.components {
-        1 => "1 group".to_owned(),
+        1 => "1 component".to_owned(),
         0 => "nobody answers".to_owned(),
-        more => format!("{more} GROUPS: PARTITION"),
+        more => format!("{more} COMPONENTS: PARTITION"),
     }
 }

@@ -142,11 +142,25 @@ mod tests {
         golden("question-80x24", &drawn(80, 24, &model, &asked));
     }
 
+    /// Engines say more than a line of a small screen holds.
+    #[tokio::test]
+    async fn what_is_long_goes_on_in_the_next_line() {
+        let mut model = model().await;
+        let fields: serde_json::Map<_, _> =
+            (0..12).map(|n| (format!("field{n:02}"), 1_000_000.into())).collect();
+        model.engines[0] = fields.into();
+        let screen = Screen { panel: Panel::Consensus, ..Screen::default() };
+        let shown = drawn(80, 24, &model, &screen);
+        assert!((0..12).all(|n| shown.contains(&format!("field{n:02}=1000000"))), "{shown}");
+        let help = drawn(80, 24, &model, &Screen { panel: Panel::Help, ..Screen::default() });
+        assert!(help.contains("of each other node."), "{help}");
+    }
+
     /// A state is a word, a bad line has a sign: the text alone, without any colour, says it.
     #[tokio::test]
     async fn nothing_is_said_by_colour_alone() {
         let shown = drawn(80, 24, &model().await, &Screen::default());
-        for words in ["down", "score 88 Good", "9/10", "1 group", "! ", "node4"] {
+        for words in ["down", "score 88 Good", "9/10", "1 component", "! ", "node4"] {
             assert!(shown.contains(words), "`{words}` is missing in:\n{shown}");
         }
     }

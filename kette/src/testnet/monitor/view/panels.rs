@@ -10,13 +10,20 @@ use ratatui::{
     layout::Rect,
     style::Style,
     text::Line,
-    widgets::{Block, Borders, Paragraph},
+    widgets::{Block, Borders, Paragraph, Wrap},
 };
 use serde_json::Value;
 
 fn show(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
     let block = Block::new().borders(Borders::TOP).title(title.to_owned());
     frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// Shows lines, and what is too long on the next ones.
+fn show_wrapped(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+    let block = Block::new().borders(Borders::TOP).title(title.to_owned());
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false }).block(block);
+    frame.render_widget(text, area);
 }
 
 /// Tiers and sessions.
@@ -44,7 +51,7 @@ pub fn consensus(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     for (node, engine) in model.status.list.iter().zip(&model.engines) {
         lines.push(Line::from(format!("{:10} {}", node.name, said(engine))));
     }
-    show(frame, area, "consensus", lines);
+    show_wrapped(frame, area, "consensus", lines);
 }
 
 /// Returns the plain fields of what an engine says.
@@ -130,7 +137,7 @@ pub fn log(frame: &mut Frame<'_>, area: Rect, model: &Model, log: &Log) {
 
 /// The keys.
 pub fn help(frame: &mut Frame<'_>, area: Rect) {
-    show(frame, area, "keys", HELP.lines().map(Line::from).collect());
+    show_wrapped(frame, area, "keys", HELP.lines().map(Line::from).collect());
 }
 
 fn names(model: &Model, nodes: &[usize]) -> String {
@@ -140,16 +147,18 @@ fn names(model: &Model, nodes: &[usize]) -> String {
 
 const HELP: &str = "\
 j k Up Down Tab   select a node           Enter   its log
-1 Esc             nodes, charts, events   s       sort: plan, height, peers, cpu, errors
-2 t               topology                R       ask the nodes now
-3 c               consensus and heads     p u     pause, let go on
-4 m               mempool                 r       restart
-5 l               round trips             x       cut and mend links
-?                 this                    Q       shut all nodes down
-                                          q       leave; Ctrl-C does always
-in a log: f follow, / search, n N next, PgUp PgDn Home End
+1 Esc             nodes, charts, events   s       sort: plan, height, peers,
+2 t               topology                        cpu, errors
+3 c               consensus and heads     R       ask the nodes now
+4 m               mempool                 p u     pause, let go on
+5 l               round trips             r       restart
+?                 this                    x       cut and mend links
+q Ctrl-C          leave                   Q       shut all nodes down
 
+In a log: f follow, / search, n N next, PgUp PgDn Home End.
 What changes the network is asked first: y does it, n or Esc does not.
-In the table ! is a node that is not as it should be; IN/OUT are sessions that others dialled
-and that it dialled, HELLOS, BLOCKS and TXS are received/sent. Spread is from a block's first
-head anywhere to that of each other node.";
+
+In the table ! is a node that is not as it should be. IN/OUT are sessions that \
+others dialled and that it dialled; HELLOS, BLOCKS and TXS are received/sent; \
+PSS is memory of its own and its share of what processes share. Spread is from \
+a block's first head anywhere to that of each other node.";

@@ -32,7 +32,7 @@ const COLUMNS: [Column; 19] = [
     ("IN/OUT", 6, 0, |_, _, node| format!("{}/{}", node.peers_in, node.peers_out)),
     ("POOL", 5, 0, |_, _, node| node.pending.to_string()),
     ("CPU%", 5, 0, |model, at, _| words::decimal(model.cpu(at))),
-    ("MEM", 5, 0, |_, _, node| words::bytes(node.rss_bytes.map(|bytes| bytes as f64))),
+    ("PSS", 5, 0, |_, _, node| words::bytes(node.pss_bytes.map(|bytes| bytes as f64))),
     ("ERR", 3, 0, |_, _, node| node.errors.to_string()),
     ("HELLOS", 7, 130, |_, _, node| {
         format!("{}/{}", node.handshakes_received, node.handshakes_sent)
