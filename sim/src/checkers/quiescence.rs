@@ -48,6 +48,10 @@ const LOSS_MAX: f64 = 0.02;
 /// Clocks that differ by more than this may be alarming.
 const SKEW_MAX: Duration = Duration::from_millis(1_000);
 
+/// A validator gives the alarm after half a minute without a decision; the next one may take a round of the longest
+/// timeouts.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 impl Checker for Quiescence {
     fn name(&self) -> &'static str {
         "quiescence"
@@ -88,7 +92,7 @@ impl Quiescence {
     fn event(&mut self, world: &World, host: usize, event: &Event) -> Result<(), String> {
         let name = &world.hosts[host].name;
         match event {
-            Event::Alarm(text) if !has_skew(world) && !lacks_validators(world) => {
+            Event::Alarm(text) if !has_skew(world) && !self.lacks_validators(world) => {
                 return Err(format!("{name} raises an alarm in a run without faults: {text}"));
             }
             Event::InvalidBlock { hash, reason, .. } => {
@@ -108,6 +112,16 @@ impl Quiescence {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Tells whether a validator is yet to come, or has just come: without it, or without the way through it, there may
+    /// have been no decision for a while, and that is alarming.
+    fn lacks_validators(&mut self, world: &World) -> bool {
+        let mut validators =
+            world.hosts.iter().filter(|host| host.config.local.validator.is_some());
+        validators.any(|host| {
+            !host.is_up() || world.now().since(self.hosts.of(host.index).0) < SILENCE_MAX
+        })
     }
 
     fn ended(
@@ -170,11 +184,6 @@ fn is_troubled(world: &World) -> bool {
         || world.hosts.iter().any(|host| host.slow > 1.0)
         || world.cpu.is_some_and(|pace| pace > 1.0)
         || pairs.into_iter().any(bad)
-}
-
-/// Tells whether a validator is yet to come: without it there may be no decision, and that is alarming.
-fn lacks_validators(world: &World) -> bool {
-    world.hosts.iter().any(|host| host.config.local.validator.is_some() && !host.is_up())
 }
 
 fn has_skew(world: &World) -> bool {
