@@ -65,7 +65,7 @@ impl Occurrence {
 fn voting(event: &bft::Event) -> Option<(&'static str, &'static str, String)> {
     match event {
         bft::Event::Round { height, round, .. } if *round > 0 => {
-            Some(("info", "round", format!("round {round} of height {height}")))
+            Some(("info", "round", format!("{round} of height {height}")))
         }
         bft::Event::Evidence { height, culprit, what } => {
             Some(("warn", "evidence", format!("{culprit:.10} at height {height}: {what}")))

@@ -16,6 +16,10 @@ pub struct Screen {
     pub asked: Option<Verb>,
     /// The partition menu is open.
     pub menu: bool,
+    /// Lines of the panel above what is shown,
+    pub down: u16,
+    /// and columns left of it.
+    pub right: u16,
     /// The log that is shown.
     pub log: Log,
     /// What was done last, or why it failed.
@@ -109,8 +113,10 @@ pub enum Then {
     Do(Verb),
 }
 
-/// Lines of a page of a log.
+/// Lines of a page of a log or panel.
 const PAGE: usize = 10;
+/// Columns by which round trips move to the side.
+const COLUMNS: u16 = 5;
 
 impl Verb {
     /// Says what would be done.
@@ -187,14 +193,18 @@ impl Screen {
             KeyCode::Char('k') | KeyCode::Up | KeyCode::BackTab => {
                 self.selected = self.selected.min(last).saturating_sub(1);
             }
-            KeyCode::Home => self.selected = 0,
+            KeyCode::Home => (self.selected, self.down, self.right) = (0, 0, 0),
             KeyCode::End => self.selected = last,
-            KeyCode::Char('1') | KeyCode::Esc => self.panel = Panel::Overview,
-            KeyCode::Char('2' | 't') => self.panel = Panel::Topology,
-            KeyCode::Char('3' | 'c') => self.panel = Panel::Consensus,
-            KeyCode::Char('4' | 'm') => self.panel = Panel::Mempool,
-            KeyCode::Char('5' | 'l') => self.panel = Panel::Links,
-            KeyCode::Char('?') => self.panel = Panel::Help,
+            KeyCode::PageDown => self.down = self.down.saturating_add(PAGE as u16),
+            KeyCode::PageUp => self.down = self.down.saturating_sub(PAGE as u16),
+            KeyCode::Right => self.right = self.right.saturating_add(COLUMNS),
+            KeyCode::Left => self.right = self.right.saturating_sub(COLUMNS),
+            KeyCode::Char('1') | KeyCode::Esc => self.show(Panel::Overview),
+            KeyCode::Char('2' | 't') => self.show(Panel::Topology),
+            KeyCode::Char('3' | 'c') => self.show(Panel::Consensus),
+            KeyCode::Char('4' | 'm') => self.show(Panel::Mempool),
+            KeyCode::Char('5' | 'l') => self.show(Panel::Links),
+            KeyCode::Char('?') => self.show(Panel::Help),
             KeyCode::Char('s') => self.sort = self.sort.next(),
             KeyCode::Char('R') => return Then::Refresh,
             KeyCode::Char('x') => self.menu = true,
@@ -203,13 +213,17 @@ impl Screen {
             KeyCode::Char('r') => self.asked = Some(Verb::Restart(node)),
             KeyCode::Char('Q') => self.asked = Some(Verb::ShutDown),
             KeyCode::Enter => {
-                self.panel = Panel::Log;
+                self.show(Panel::Log);
                 self.log = Log { node, follow: true, ..Log::default() };
                 return Then::ReadLog;
             }
             _ => {}
         }
         Then::Draw
+    }
+
+    fn show(&mut self, panel: Panel) {
+        (self.panel, self.down, self.right) = (panel, 0, 0);
     }
 
     fn answer(&mut self, verb: Verb, code: KeyCode) -> Then {
@@ -377,6 +391,12 @@ mod tests {
             assert_eq!(screen.panel, panel);
         }
         assert_eq!(press(&mut screen, &model, "R"), Then::Refresh);
+        screen.press(KeyCode::PageDown.into(), &model);
+        screen.press(KeyCode::Right.into(), &model);
+        assert_eq!((screen.down, screen.right), (10, 5));
+        press(&mut screen, &model, "l");
+        assert_eq!((screen.down, screen.right), (0, 0), "another panel begins at its beginning");
+        press(&mut screen, &model, "\u{1b}");
         press(&mut screen, &model, "jjjjjjjjjjjjjjj");
         assert_eq!(screen.selected, 9);
         press(&mut screen, &model, "ssss");

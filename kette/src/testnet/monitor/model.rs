@@ -58,7 +58,7 @@ pub struct Model {
     pub charts: Charts,
     /// The ten newest events of all nodes, newest last.
     pub events: Vec<Happened>,
-    /// Sessions, groups, first dials.
+    /// Sessions, components, first dials.
     pub topology: Topology,
     /// Heads, and who has them: more than one is a fork, or a block on its way.
     pub tips: Vec<Tip>,

@@ -19,7 +19,10 @@ use std::{
     io::Write as _,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 /// Time between draws at least.
 const FRAME: Duration = Duration::from_millis(250);
@@ -55,6 +58,7 @@ async fn show(
     let mut model = Model::of(&first, None);
     let mut before = first;
     let mut drawn = Instant::now();
+    let mut told_to_end = signal(SignalKind::terminate()).context("cannot take signals")?;
     terminal.draw(|frame| view::draw(frame, &model, &screen))?;
     loop {
         let mut now = false;
@@ -96,6 +100,8 @@ async fn show(
                 screen.note = result.unwrap_or_else(|error| format!("! {error:#}"));
                 let _ = refresh.try_send(());
             }
+            // Told by a signal, it still leaves the terminal as it was.
+            _ = told_to_end.recv() => break,
             () = tokio::time::sleep(FRAME) => {}
         }
         if now || drawn.elapsed() >= FRAME {

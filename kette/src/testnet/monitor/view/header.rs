@@ -65,14 +65,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         ),
         None => String::new(),
     };
+    // First dials that each bootstrap node has, where there are any.
     let dials: Vec<String> =
         model.topology.bootstraps.iter().map(|b| b.live.len().to_string()).collect();
+    let dials =
+        if dials.is_empty() { String::new() } else { format!("  dials {}", dials.join("/")) };
     let third = format!(
-        " height {}  final {}, lag {} blocks{finality}  {agreed}  first dials {}",
-        status.height,
-        status.finalized,
-        model.finality_lag,
-        if dials.is_empty() { "-".to_owned() } else { dials.join("/") },
+        " height {}  final {}, lag {}{finality}  {agreed}{dials}",
+        status.height, status.finalized, model.finality_lag,
     );
     let bad = status.components > 1 || status.conflict.is_some();
     let style = if bad { Style::new().red().bold() } else { Style::new() };

@@ -26,12 +26,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, screen: &Screen) {
     header::draw(frame, top, model);
     match screen.panel {
         Panel::Overview => overview::draw(frame, body, model, screen),
-        Panel::Topology => panels::topology(frame, body, model),
-        Panel::Consensus => panels::consensus(frame, body, model),
-        Panel::Mempool => panels::mempool(frame, body, model),
-        Panel::Links => panels::links(frame, body, model),
+        Panel::Topology => panels::topology(frame, body, model, screen),
+        Panel::Consensus => panels::consensus(frame, body, model, screen),
+        Panel::Mempool => panels::mempool(frame, body, model, screen),
+        Panel::Links => panels::links(frame, body, model, screen),
         Panel::Log => panels::log(frame, body, model, &screen.log),
-        Panel::Help => panels::help(frame, body),
+        Panel::Help => panels::help(frame, body, screen),
     }
     frame.render_widget(Paragraph::new(footer(screen)).style(Style::new().reversed()), bottom);
     if let Some(verb) = screen.asked {
@@ -152,8 +152,46 @@ mod tests {
         let screen = Screen { panel: Panel::Consensus, ..Screen::default() };
         let shown = drawn(80, 24, &model, &screen);
         assert!((0..12).all(|n| shown.contains(&format!("field{n:02}=1000000"))), "{shown}");
+        // What does not fit below is a page away.
+        model.engines = vec![model.engines[0].clone(); 10];
+        let last = |down| {
+            let screen = Screen { panel: Panel::Consensus, down, ..Screen::default() };
+            drawn(80, 24, &model, &screen).contains("node9      field00")
+        };
+        assert!(!last(0) && last(20) && last(u16::MAX));
         let help = drawn(80, 24, &model, &Screen { panel: Panel::Help, ..Screen::default() });
         assert!(help.contains("of each other node."), "{help}");
+    }
+
+    /// Columns go, names stay: `validator1` and `validator2` differ in their last letter.
+    #[tokio::test]
+    async fn names_are_whole_on_a_small_screen() {
+        let mut model = model().await;
+        for (at, node) in model.status.list.iter_mut().enumerate() {
+            node.name = format!("validator-of-europe-{at}");
+        }
+        for width in [80, 120, 200] {
+            let shown = drawn(width, 24, &model, &Screen::default());
+            assert!(
+                (0..9).all(|at| shown.contains(&format!("validator-of-europe-{at} "))),
+                "{shown}"
+            );
+            assert!(shown.contains("STATE") && shown.contains("HEIGHT") && shown.contains("ERR"));
+        }
+    }
+
+    /// Round trips of more nodes than fit beside each other.
+    #[tokio::test]
+    async fn columns_of_round_trips_are_moved_to_the_side() {
+        let model = model().await;
+        let heading = |right| {
+            let screen = Screen { panel: Panel::Links, right, ..Screen::default() };
+            let shown = drawn(40, 24, &model, &screen);
+            shown.lines().nth(4).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(heading(0), "0 1 2 3");
+        assert_eq!(heading(5), "5 6 7 8");
+        assert_eq!(heading(u16::MAX), "6 7 8 9", "the last ones stay");
     }
 
     /// A state is a word, a bad line has a sign: the text alone, without any colour, says it.

@@ -2,7 +2,10 @@
 
 use super::words;
 use crate::testnet::{
-    monitor::{keys::Log, model::Model},
+    monitor::{
+        keys::{Log, Screen},
+        model::Model,
+    },
     topology,
 };
 use ratatui::{
@@ -14,27 +17,29 @@ use ratatui::{
 };
 use serde_json::Value;
 
-fn show(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
-    let block = Block::new().borders(Borders::TOP).title(title.to_owned());
-    frame.render_widget(Paragraph::new(lines).block(block), area);
-}
-
-/// Shows lines, and what is too long on the next ones.
-fn show_wrapped(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
-    let block = Block::new().borders(Borders::TOP).title(title.to_owned());
-    let text = Paragraph::new(lines).wrap(Wrap { trim: false }).block(block);
-    frame.render_widget(text, area);
+/// Shows lines, and those of words that are too long on the next ones; from below the first ones, if the user wishes.
+fn show(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>, screen: &Screen) {
+    let room = area.height.saturating_sub(1);
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let count = u16::try_from(text.line_count(area.width)).unwrap_or(u16::MAX);
+    let down = screen.down.min(count.saturating_sub(room));
+    let title = match count.saturating_sub(room) {
+        0 => title.to_owned(),
+        more => format!("{title}: PgUp PgDn, {down} of {more} lines down"),
+    };
+    let block = Block::new().borders(Borders::TOP).title(title);
+    frame.render_widget(text.scroll((down, 0)).block(block), area);
 }
 
 /// Tiers and sessions.
-pub fn topology(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+pub fn topology(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: &Screen) {
     let text = topology::text(&model.topology);
     let lines = text.lines().map(|line| Line::from(line.to_owned())).collect();
-    show(frame, area, "topology", lines);
+    show(frame, area, "topology", lines, screen);
 }
 
 /// Heads and who has them, then what each engine says.
-pub fn consensus(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+pub fn consensus(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: &Screen) {
     let mut lines: Vec<Line<'_>> = model
         .tips
         .iter()
@@ -51,7 +56,7 @@ pub fn consensus(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     for (node, engine) in model.status.list.iter().zip(&model.engines) {
         lines.push(Line::from(format!("{:10} {}", node.name, said(engine))));
     }
-    show_wrapped(frame, area, "consensus", lines);
+    show(frame, area, "consensus", lines, screen);
 }
 
 /// Returns the plain fields of what an engine says.
@@ -67,7 +72,7 @@ fn said(engine: &Value) -> String {
 }
 
 /// Waiting transactions, and what came and went.
-pub fn mempool(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+pub fn mempool(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: &Screen) {
     let mut lines = vec![
         Line::from(format!(
             "{:10} {:>8} {:>8} {:>10} {:>10} {:>10}",
@@ -89,21 +94,25 @@ pub fn mempool(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let pending = || model.status.list.iter().filter(|node| node.running).map(|node| node.pending);
     let (least, most) = (pending().min().unwrap_or(0), pending().max().unwrap_or(0));
     lines.push(Line::from(format!("pools differ by {} pending transactions", most - least)));
-    show(frame, area, "mempool", lines);
+    show(frame, area, "mempool", lines, screen);
 }
 
-/// Round trips of all sessions, milliseconds.
-pub fn links(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+/// Round trips of all sessions, milliseconds; so many columns as fit.
+pub fn links(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: &Screen) {
     let nodes = model.status.list.len();
-    let heading: String = (0..nodes).map(|node| format!("{node:>6}")).collect();
+    let room = usize::from(area.width.saturating_sub(LINK_NAME) / LINK_CELL).max(1);
+    let first = usize::from(screen.right).min(nodes.saturating_sub(room));
+    let shown = first..nodes.min(first + room);
+    let heading: String = shown.clone().map(|node| format!("{node:>6}")).collect();
     let mut lines =
         vec![Line::from(format!("{:14}{heading}", "")).style(Style::new().underlined())];
     for (a, node) in model.status.list.iter().enumerate() {
-        let cells: String = (0..nodes).map(|b| format!("{:>6}", cell(model, a, b))).collect();
-        lines.push(Line::from(format!("{a:>3} {:10}{cells}", node.name)));
+        let cells: String = shown.clone().map(|b| format!("{:>6}", cell(model, a, b))).collect();
+        lines.push(Line::from(format!("{a:>3} {:10.10}{cells}", node.name)));
     }
-    lines.push(Line::from("round trip in ms; + a session not measured yet, . none"));
-    show(frame, area, "links", lines);
+    let more = if shown.len() < nodes { "; Left Right: other columns" } else { "" };
+    lines.push(Line::from(format!("round trip in ms; + a session not measured yet, . none{more}")));
+    show(frame, area, "links", lines, screen);
 }
 
 fn cell(model: &Model, a: usize, b: usize) -> String {
@@ -132,13 +141,18 @@ pub fn log(frame: &mut Frame<'_>, area: Rect, model: &Model, log: &Log) {
         let style = if hit { Style::new().bold() } else { Style::new() };
         Line::from(format!("{mark}{line}")).style(style)
     });
-    show(frame, area, &title, lines.collect());
+    let block = Block::new().borders(Borders::TOP).title(title);
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
 }
 
 /// The keys.
-pub fn help(frame: &mut Frame<'_>, area: Rect) {
-    show_wrapped(frame, area, "keys", HELP.lines().map(Line::from).collect());
+pub fn help(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
+    show(frame, area, "keys", HELP.lines().map(Line::from).collect(), screen);
 }
+
+/// Characters of a row's name and of a cell.
+const LINK_NAME: u16 = 14;
+const LINK_CELL: u16 = 6;
 
 fn names(model: &Model, nodes: &[usize]) -> String {
     let names = nodes.iter().filter_map(|node| model.node(*node)).map(|node| node.name.as_str());
@@ -153,7 +167,8 @@ j k Up Down Tab   select a node           Enter   its log
 4 m               mempool                 p u     pause, let go on
 5 l               round trips             r       restart
 ?                 this                    x       cut and mend links
-q Ctrl-C          leave                   Q       shut all nodes down
+PgUp PgDn         up and down a panel     Q       shut all nodes down
+Left Right        more round trips        q       leave; Ctrl-C does always
 
 In a log: f follow, / search, n N next, PgUp PgDn Home End.
 What changes the network is asked first: y does it, n or Esc does not.
