@@ -263,11 +263,19 @@ impl Screen {
             }
             KeyCode::Enter => {
                 self.log.typing = false;
-                self.log.find(true);
+                self.find(true);
             }
             _ => {}
         }
         Then::Draw
+    }
+
+    /// Looks for the next line of a log; says so if there is none.
+    fn find(&mut self, older: bool) -> bool {
+        if !self.log.find(older) {
+            self.note = format!("no line has `{}`", self.log.search);
+        }
+        true
     }
 
     /// Takes a key that means something in a log only.
@@ -290,8 +298,8 @@ impl Screen {
                 log.search.clear();
                 log.typing = true;
             }
-            KeyCode::Char('n') => log.find(true),
-            KeyCode::Char('N') => log.find(false),
+            KeyCode::Char('n') => return self.find(true),
+            KeyCode::Char('N') => return self.find(false),
             _ => return false,
         }
         log.follow = log.follow && log.up == 0 && !log.typing;
@@ -312,10 +320,11 @@ impl Sort {
 }
 
 impl Log {
-    /// Puts the next line that has what is searched for at the bottom: an older one, or a newer one.
-    fn find(&mut self, older: bool) {
-        if self.search.is_empty() {
-            return;
+    /// Puts the next line that has what is searched for at the bottom: an older one, or a newer one. Tells whether there
+    /// is any, or nothing is searched for.
+    fn find(&mut self, older: bool) -> bool {
+        if self.search.is_empty() || self.lines.is_empty() {
+            return self.search.is_empty();
         }
         let end = self.lines.len().saturating_sub(1);
         let has = |up: &usize| self.lines[end - up].contains(&self.search);
@@ -324,10 +333,10 @@ impl Log {
         } else {
             (0..self.up.min(end)).rev().find(has)
         };
-        if let Some(up) = found.filter(|_| !self.lines.is_empty()) {
-            self.up = up;
-        }
         self.follow = false;
+        let Some(up) = found else { return false };
+        self.up = up;
+        true
     }
 }
 
@@ -427,6 +436,8 @@ mod tests {
         assert_eq!(screen.log.lines[49 - screen.log.up], "line 28");
         press(&mut screen, &model, "N");
         assert_eq!(screen.log.lines[49 - screen.log.up], "line 29");
+        press(&mut screen, &model, "/nowhere\n");
+        assert_eq!(screen.note, "no line has `nowhere`");
         press(&mut screen, &model, "f");
         assert!(screen.log.follow && screen.log.up == 0);
     }
