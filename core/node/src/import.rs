@@ -288,7 +288,7 @@ impl Node {
             }
             Err(HeaderVerdict::UnknownParent) => {
                 if let Source::Peer(peer) = source {
-                    self.sync.missing_parent(peer, block.header.number, self.tree.head_weight());
+                    self.sync.missing_parent(peer, &block.header, self.tree.head_weight());
                     self.sync_due = true;
                 }
                 let expires = now + ORPHAN_EXPIRY;

@@ -156,7 +156,7 @@ impl Node {
                 self.rebuilt(now, peer, rebuilt, out);
             }
             Err(HeaderVerdict::UnknownParent) => {
-                self.sync.missing_parent(peer, compact.header.number, self.tree.head_weight());
+                self.sync.missing_parent(peer, &compact.header, self.tree.head_weight());
                 self.sync_due = true;
             }
             Err(HeaderVerdict::Future(_)) if compact.short_ids.is_empty() => {
@@ -169,7 +169,7 @@ impl Node {
             }
             Err(HeaderVerdict::Future(_)) => {
                 tracing::debug!(%peer, %hash, "block from the future: fetched when its time has come");
-                self.sync.missing_parent(peer, compact.header.number, self.tree.head_weight());
+                self.sync.missing_parent(peer, &compact.header, self.tree.head_weight());
                 self.sync_due = true;
             }
             Err(HeaderVerdict::InvalidSeal(reason)) => {
@@ -240,6 +240,8 @@ impl Node {
             }
             match self.check_header(now, &header) {
                 Ok((weight, total)) => {
+                    // Who answers with it calls it canonical: where blocks are proposals, that is more than to show it.
+                    self.sync.shown(peer, header.number, total);
                     if !self.sync.header_accepted(header, weight, total, peer) {
                         // No room: the rest is asked for again when there is.
                         break;

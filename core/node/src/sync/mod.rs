@@ -8,12 +8,14 @@
 //! owed if its block is on the way to the best of them and it is neither asked for nor with the node: nothing else
 //! is remembered about it, so nothing else has to be forgotten.
 
+mod answer;
 mod bodies;
 mod headers;
 mod peer;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Arrived, HeadersAnswer, Ours};
 use bodies::Bodies;
 use headers::HeaderChain;
 pub use headers::PendingHeader;
@@ -55,39 +57,8 @@ pub struct Sync {
     peers_due: Option<Time>,
     /// Headers may be those of mere proposals: each proves only its parent.
     proposes: bool,
-}
-
-/// What the node must do with an answer of headers.
-#[derive(Debug, PartialEq, Eq)]
-pub enum HeadersAnswer {
-    /// Check these and hand each to [`Sync::header_accepted`]; then call [`Sync::tick`].
-    Check(Vec<SealedHeader>),
-    /// Nothing to do.
-    Nothing,
-    /// The peer is at fault.
-    Fault(Fault),
-}
-
-/// A body that arrived for a block we asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Arrived {
-    /// The header it was asked for.
-    pub header: SealedHeader,
-    /// The body; not compared with the header yet.
-    pub body: Body,
-    /// Who sent it.
-    pub peer: PeerId,
-}
-
-/// What the node tells about its own chain with each call.
-#[derive(Clone, Copy, Debug)]
-pub struct Ours {
-    /// Number of our head.
-    pub number: u64,
-    /// Weight of our head.
-    pub weight: U256,
-    /// Hash of our head: of two equal weights the smaller hash wins.
-    pub hash: B256,
+    /// Nothing is fetched any more.
+    halted: bool,
 }
 
 impl Sync {
@@ -103,6 +74,7 @@ impl Sync {
             forgotten: Vec::new(),
             peers_due: None,
             proposes: false,
+            halted: false,
         }
     }
 
@@ -120,7 +92,7 @@ impl Sync {
         if weight > entry.weight {
             entry.pause_until = None;
         }
-        (entry.number, entry.weight) = (number, weight);
+        (entry.number, entry.weight, entry.claim) = (number, weight, weight);
     }
 
     /// Notes that a peer has at least this.
@@ -138,12 +110,26 @@ impl Sync {
     }
 
     /// Makes sure that headers are asked from a peer that announced a block with an unknown parent.
-    pub fn missing_parent(&mut self, peer: PeerId, number: u64, weight_floor: U256) {
+    ///
+    /// Where blocks spread when they are chosen, that says that it has more than we do. A mere proposal says nothing of
+    /// the kind: its sender may not have chosen the parent either.
+    pub fn missing_parent(&mut self, peer: PeerId, block: &SealedHeader, weight_floor: U256) {
         if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.number = entry.number.max(number);
-            entry.weight = entry.weight.max(weight_floor.saturating_add(U256::from(1)));
-            entry.announced = true;
+            if !self.proposes {
+                let more = weight_floor.saturating_add(U256::from(1));
+                entry.number = entry.number.max(block.number);
+                entry.weight = entry.weight.max(more);
+                entry.claim = entry.claim.max(more);
+            }
+            entry.announced = Some((block.number, block.parent_hash));
             entry.pause_until = None;
+        }
+    }
+
+    /// Forgets announcements of proposals of such a height, or on such a parent: their senders need not be asked.
+    fn forget_announced(&mut self, is_settled: impl Fn(u64, B256) -> bool) {
+        for peer in self.peers.values_mut().filter(|_| self.proposes) {
+            peer.announced.take_if(|(number, parent)| is_settled(*number, *parent));
         }
     }
 
@@ -181,20 +167,17 @@ impl Sync {
             return HeadersAnswer::Fault(Fault::WrongAnswer("headers are not linked"));
         }
         if headers.is_empty() {
-            // Its head may have changed since it claimed; more than a few times it is a lie.
-            entry.unbacked += 1;
             entry.strikes = entry.strikes.saturating_add(1);
             entry.pause_until = Some(now + UNBACKED_PAUSE);
             self.peers_due = earliest([self.peers_due, entry.pause_until]);
-            entry.weight = entry.weight.min(request.claimed);
+            entry.weight = entry.weight.min(request.best);
+            entry.claim = entry.claim.min(request.best);
+            // What we concluded from what it passed on may be wrong; what it claimed it must have. Its head may have
+            // changed since; more than a few times it is a lie.
+            entry.unbacked += u32::from(request.claimed_more);
             if entry.unbacked >= UNBACKED_CLAIMS_MAX {
                 entry.unbacked = 0;
                 entry.weight = U256::ZERO;
-                if self.proposes {
-                    // It may have announced proposals on blocks that it did not call canonical yet, or that we
-                    // learnt from others before we asked it: nothing is left for it to say.
-                    return HeadersAnswer::Nothing;
-                }
                 return HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
             }
             return HeadersAnswer::Nothing;
@@ -237,6 +220,8 @@ impl Sync {
                 self.shown(from, number, total);
             }
         }
+        let came = pending.header.hash();
+        self.forget_announced(|_, parent| parent == came);
         self.headers.insert(pending, max)
     }
 
@@ -314,6 +299,7 @@ impl Sync {
     pub fn attached(&mut self, hash: B256) {
         self.headers.attached(hash);
         self.bodies.done(hash);
+        self.forget_announced(|_, parent| parent == hash);
     }
 
     /// A block broke a rule: it and all headers on top of it are forgotten. Returns who sent those headers.
@@ -334,6 +320,13 @@ impl Sync {
         }
     }
 
+    /// Forgets what is pending and asks for nothing any more.
+    pub fn halt(&mut self) {
+        self.halted = true;
+        self.front = None;
+        self.prune(u64::MAX, &[]);
+    }
+
     /// Asks for what is due: headers where a peer claims more, bodies of the best headers.
     ///
     /// `locator` is computed only if a header request goes out; `is_here` tells whether a block is with the node or
@@ -348,9 +341,11 @@ impl Sync {
     ) -> Vec<(PeerId, Fault)> {
         let mut faults = Vec::new();
         self.expire(now, &mut faults);
-        self.give_up(now, ours, is_here, &mut faults);
-        self.ask_headers(now, ours, locator, out);
-        self.ask_bodies(now, ours, is_here, out);
+        if !self.halted {
+            self.give_up(now, ours, is_here, &mut faults);
+            self.ask_headers(now, ours, locator, out);
+            self.ask_bodies(now, ours, is_here, out);
+        }
         let best = self.best_weight(ours);
         if best > ours.weight && self.headers.best().is_some() {
             self.starting.get_or_insert(ours.number);
@@ -453,11 +448,12 @@ impl Sync {
         if asking >= HEADER_REQUESTS_MAX {
             return;
         }
+        self.forget_announced(|number, _| number <= ours.number);
         let candidate = self
             .peers
             .iter()
             .filter(|(_, p)| p.headers.is_none() && p.pause_until.is_none())
-            .filter(|(_, p)| p.weight > best || p.announced)
+            .filter(|(_, p)| p.weight > best || p.announced.is_some())
             .max_by_key(|(id, p)| (Reverse(p.strikes), p.weight, **id))
             .map(|(id, _)| *id);
         let Some(id) = candidate else { return };
@@ -468,12 +464,13 @@ impl Sync {
         let request = self.next_id;
         self.next_id += 1;
         let peer = self.peers.get_mut(&id).expect("the candidate was just found");
-        peer.announced = false;
+        peer.announced = None;
         peer.named = named;
         peer.headers = Some(HeaderRequest {
             id: request,
             due: now + patience(HEADERS_TIMEOUT),
-            claimed: best,
+            best,
+            claimed_more: peer.claim > best,
         });
         let limit = limits::HEADERS_MAX as u32;
         let message = Message::GetHeaders { id: request, locator: hashes, limit };

@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 /// What sync knows of one peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
+    /// What it is taken to have: its claim, and what it showed since.
     pub(super) weight: U256,
+    /// What it claimed itself: it is blamed for this only.
+    pub(super) claim: U256,
     pub(super) number: u64,
     pub(super) headers: Option<HeaderRequest>,
     /// The pending header after which its last request asked for more.
@@ -14,8 +17,8 @@ pub(super) struct Peer {
     pub(super) unbacked: u32,
     /// Answers that were late, empty or brought nothing, since the last good one: others are asked first.
     pub(super) strikes: u32,
-    /// It announced a block whose parent we do not have: ask it once, whatever it claims.
-    pub(super) announced: bool,
+    /// It announced a block of this number whose parent, this one, we did not have: ask it once, whatever it claims.
+    pub(super) announced: Option<(u64, B256)>,
     /// Requests that timed out: an answer after all is late, not unasked for.
     pub(super) overdue: VecDeque<u64>,
     pub(super) pause_until: Option<Time>,
@@ -47,7 +50,10 @@ impl Peer {
 pub(super) struct HeaderRequest {
     pub(super) id: u64,
     pub(super) due: Time,
-    pub(super) claimed: U256,
+    /// The best that we knew of when it was asked.
+    pub(super) best: U256,
+    /// It claimed more than that: honest peers have something to answer.
+    pub(super) claimed_more: bool,
 }
 
 /// Timed-out requests remembered per peer.

@@ -274,7 +274,7 @@ fn an_announcer_of_an_unknown_parent_is_asked_once_whatever_it_claims() {
     bench.peers(1, 5);
     bench.head = 50;
     assert!(bench.tick().headers.is_empty());
-    bench.sync.missing_parent(id(1), 7, U256::from(10));
+    bench.sync.missing_parent(id(1), &chain(7, 1)[6], U256::from(10));
     let asked = bench.tick().headers;
     assert_eq!(asked.len(), 1);
     let answer = bench.sync.headers(bench.now, id(1), asked[0].1, Vec::new());
@@ -397,4 +397,90 @@ fn a_late_answer_is_not_an_unsolicited_one() {
     assert_eq!(bench.sync.bodies(bench.now, peer, request, bodies.clone()), Ok(Vec::new()));
     let again = bench.sync.bodies(bench.now, peer, request, bodies);
     assert_eq!(again, Err(Fault::Unsolicited));
+}
+
+/// Asks once and answers with no headers; tells what the peer is blamed for.
+fn nothing_to_say(bench: &mut Bench) -> HeadersAnswer {
+    let asked = bench.tick().headers;
+    assert_eq!(asked.len(), 1, "it is asked");
+    let answer = bench.sync.headers(bench.now, asked[0].0, asked[0].1, Vec::new());
+    bench.now = bench.now + UNBACKED_PAUSE;
+    assert!(bench.tick().headers.is_empty(), "and not again for the same reason");
+    answer
+}
+
+#[test]
+fn a_claim_that_is_never_backed_is_a_fault_on_every_chain() {
+    for proposes in [false, true] {
+        let mut bench = Bench::new();
+        bench.sync = Sync::new().proposing(proposes);
+        let mut answers = (1..=UNBACKED_CLAIMS_MAX).map(|n| {
+            bench.sync.claimed(id(1), 100, U256::from(100 + n));
+            nothing_to_say(&mut bench)
+        });
+        assert_eq!(answers.next(), Some(HeadersAnswer::Nothing), "its head may have changed");
+        let blamed = HeadersAnswer::Fault(Fault::FalseClaim("weight without headers"));
+        assert_eq!(answers.last(), Some(blamed), "{proposes}");
+    }
+}
+
+/// Peers serve what is canonical to them, and pass on proposals that are on top of what is not.
+#[test]
+fn who_passes_on_proposals_may_have_nothing_to_say() {
+    let mut bench = Bench::new();
+    bench.sync = Sync::new().proposing(true);
+    bench.head = 5;
+    bench.sync.claimed(id(1), 5, U256::from(5));
+    for salt in 1..20 {
+        bench.sync.missing_parent(id(1), &chain(7, salt)[6], U256::from(5));
+        assert_eq!(nothing_to_say(&mut bench), HeadersAnswer::Nothing);
+        // Nor is it blamed for what it showed and has left since.
+        bench.sync.shown(id(1), 6, U256::from(6));
+        assert_eq!(nothing_to_say(&mut bench), HeadersAnswer::Nothing);
+    }
+    // What it claimed and took back is no claim.
+    for _ in 0..5 {
+        bench.sync.claimed(id(1), 9, U256::from(9));
+        bench.sync.claimed(id(1), 5, U256::from(5));
+        bench.sync.missing_parent(id(1), &chain(7, 1)[6], U256::from(5));
+        assert_eq!(nothing_to_say(&mut bench), HeadersAnswer::Nothing);
+    }
+}
+
+#[test]
+fn a_parent_that_came_is_not_asked_for() {
+    let blocks = chain(7, 1);
+    let ways: [fn(&mut Bench, &[SealedHeader]); 3] = [
+        |bench, blocks| bench.sync.attached(blocks[5].hash()),
+        |bench, blocks| {
+            let header = blocks[5].clone();
+            assert!(bench.sync.block_accepted(header, U256::ONE, U256::from(6), None));
+        },
+        |bench, _| bench.head = 7,
+    ];
+    for (n, way) in ways.into_iter().enumerate() {
+        let mut bench = Bench::new();
+        bench.sync = Sync::new().proposing(true);
+        bench.head = 5;
+        bench.sync.claimed(id(1), 5, U256::from(5));
+        bench.sync.missing_parent(id(1), &blocks[6], U256::from(5));
+        way(&mut bench, &blocks);
+        assert!(bench.tick().headers.is_empty(), "{n}");
+    }
+}
+
+#[test]
+fn a_node_that_stands_still_asks_for_nothing_and_blames_nobody() {
+    let mut bench = Bench::new();
+    bench.peers(2, 100);
+    bench.accept(&chain(9, 0), id(1));
+    bench.sync.halt();
+    assert_eq!(bench.sync.take_forgotten().len(), 9);
+    for n in 0..100 {
+        bench.sync.claimed(id(1), 100 + n, U256::from(100 + n));
+        let Asked { headers, bodies, faults } = bench.tick();
+        assert!(headers.is_empty() && bodies.is_empty() && faults.is_empty());
+        bench.now = bench.now + Duration::from_secs(1);
+    }
+    assert_eq!(bench.sync.progress(bench.ours()), None);
 }

@@ -409,3 +409,53 @@ fn a_block_that_is_dropped_in_the_same_breath_is_not_announced() {
     assert!(!world.node(0).tree().contains(rival.hash()));
     assert_eq!(shown(&world.hear(q)), [last.hash()]);
 }
+
+fn header_requests(heard: &[Arc<Message>]) -> Vec<u64> {
+    let id = |message: &Arc<Message>| match &**message {
+        Message::GetHeaders { id, .. } => Some(*id),
+        _ => None,
+    };
+    heard.iter().filter_map(id).collect()
+}
+
+/// Lets a puppet answer with no headers whenever it is asked, for a while. Returns how often it was.
+fn silence(world: &mut World, p: usize) -> usize {
+    let mut asked = 0;
+    for _ in 0..30 {
+        for id in header_requests(&world.hear(p)) {
+            world.say(p, Message::Headers { id, headers: Vec::new() });
+            asked += 1;
+        }
+        world.run(Duration::from_millis(100));
+    }
+    asked
+}
+
+#[test]
+fn who_claims_weight_that_it_never_shows_is_blamed() {
+    let (mut world, _) = scene(1);
+    let p = world.quiet(0);
+    for n in 1..=3 {
+        let head = B256::with_last_byte(n);
+        let weight = U256::from(50 + u64::from(n));
+        let claim = kette_types::message::ChainStatus { head, number: 50, weight, finalized: 50 };
+        world.say(p, Message::Status(claim));
+        assert_eq!(silence(&mut world, p), 1);
+    }
+    assert_eq!(world.blamed(p), [Fault::FalseClaim("weight without headers")]);
+}
+
+#[test]
+fn who_passes_on_proposals_on_blocks_that_it_did_not_choose_is_not_blamed() {
+    let (mut world, mut forge) = scene(1);
+    let p = world.quiet(0);
+    let mut asked = 0;
+    for slot in 12..24 {
+        let parent = forge.on(forge.genesis, &after(slot));
+        let block = forge.on(parent.hash(), &after(12));
+        announce(&mut world, p, &block);
+        asked += silence(&mut world, p);
+    }
+    assert_eq!(asked, 12);
+    assert!(world.blamed(p).is_empty(), "{:?}", world.blamed(p));
+}
