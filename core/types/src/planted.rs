@@ -30,6 +30,8 @@ pub enum Bug {
     QuorumOffByOne,
     /// Whatever names a block as final is believed.
     CertificateUnchecked,
+    /// Precommits for nil, which every failed round leaves, count as a certificate.
+    NilCertificate,
     /// Of the validators that share a subsidy the first one gets a wei too much, at the producer's cost.
     RewardOffByOne,
     /// A validator that restarts neither knows what it signed nor where.
@@ -38,7 +40,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoReRequest,
         Self::SendBeforeDurable,
         Self::DuplicateReward,
@@ -51,6 +53,7 @@ impl Bug {
         Self::ForgetLock,
         Self::QuorumOffByOne,
         Self::CertificateUnchecked,
+        Self::NilCertificate,
         Self::RewardOffByOne,
         Self::VoteAgain,
     ];
@@ -70,6 +73,7 @@ impl Bug {
             Self::ForgetLock => "forget-lock",
             Self::QuorumOffByOne => "quorum-off-by-one",
             Self::CertificateUnchecked => "certificate-unchecked",
+            Self::NilCertificate => "nil-certificate",
             Self::RewardOffByOne => "reward-off-by-one",
             Self::VoteAgain => "vote-again",
         }

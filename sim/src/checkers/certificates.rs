@@ -1,6 +1,7 @@
 //! What makes a block final proves it: precommits of a quorum of the validators of its height, each signed.
 //!
-//! Judged are what nodes store with final blocks and what blocks carry of their parents, each distinct one once.
+//! Judged are what nodes store with final blocks and what blocks carry of their parents, each distinct one once; and
+//! each signature once, here: what the nodes of the run have judged is not asked for.
 
 use super::{
     Checker, Observation,
@@ -10,8 +11,7 @@ use crate::World;
 use alloy_primitives::{B256, keccak256};
 use alloy_rlp::Decodable;
 use kette_chain::Record;
-use kette_consensus::bft::SignatureMemo as _;
-use kette_types::bft::{Certificate, Seal};
+use kette_types::bft::{Certificate, PublicKey, Seal, Signature};
 use std::collections::BTreeSet;
 
 /// See the module.
@@ -19,8 +19,13 @@ use std::collections::BTreeSet;
 pub struct Certificates {
     voters: Voters,
     judged: BTreeSet<B256>,
+    /// Right signatures, by key, message and signature.
+    right: BTreeSet<B256>,
     count: u64,
 }
+
+/// Right signatures that are remembered: certificates of one block differ by few.
+const RIGHT_MAX: usize = 16_384;
 
 impl Checker for Certificates {
     fn name(&self) -> &'static str {
@@ -93,6 +98,22 @@ impl Certificates {
         })
     }
 
+    fn is_right(&mut self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        // Key and signature have one length each, so no two claims read the same.
+        let name = keccak256([key.0.as_slice(), message, signature.as_slice()].concat());
+        if self.right.contains(&name) {
+            return true;
+        }
+        let right = key.verify(message, signature);
+        if right {
+            if self.right.len() >= RIGHT_MAX {
+                self.right.clear();
+            }
+            self.right.insert(name);
+        }
+        right
+    }
+
     fn judge(
         &mut self,
         world: &World,
@@ -117,9 +138,7 @@ impl Certificates {
                 .members
                 .get(usize::from(*place))
                 .ok_or_else(|| format!("names validator {place} of {}", voters.members.len()))?;
-            // Most of them were judged by some node; what is right does not depend on who checks.
-            let judge = || member.key.verify(&message, signature);
-            if !world.memo.verify(&member.key, &message, signature, &judge) {
+            if !self.is_right(&member.key, &message, signature) {
                 return Err(format!("has a bad signature of validator {place}"));
             }
             if !voted.insert(member.key) {

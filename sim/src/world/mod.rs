@@ -14,6 +14,7 @@ mod work;
 
 pub use clock::Clock;
 pub use host::{Host, Session};
+pub(crate) use network::OVERHEAD_BYTES;
 pub use setup::{LARGE, MEMO_ABOVE, Options, SetupError, genesis_block};
 pub use shape::{FrameFaults, LinkShape, LinkTable, Shapes};
 pub use trace::{CHECKPOINT_EVERY, Sink, Trace, TraceLine};

@@ -53,7 +53,7 @@ const INBOX_MAX: usize = 8_192;
 /// What a frame takes longer than the link's latency.
 const INSTANT: Duration = Duration::from_micros(1);
 /// Bytes of Noise, yamux, TCP and IP around a frame.
-const OVERHEAD_BYTES: usize = 80;
+pub(crate) const OVERHEAD_BYTES: usize = 80;
 
 impl Links {
     pub(crate) fn new(shapes: Shapes, rngs: Vec<ChaCha8Rng>) -> Self {

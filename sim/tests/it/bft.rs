@@ -27,12 +27,17 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 const BFT4: &str = include_str!("../../../kette/presets/chains/bft4.json");
 
 /// Four validators with a vote each.
-fn four(rest: &str) -> Scenario {
+pub(crate) fn four(rest: &str) -> Scenario {
     let text = format!(
         "schema = 1\n[network]\nname = \"t\"\nchain = \"bft4\"\ntopology = \"mesh\"\nduration = \"40s\"\n\
          [workload]\nrate = 2.0\n[[group]]\nname = \"v\"\ncount = 4\nstake = 1\n{rest}"
     );
     Scenario::new(NetworkFile::parse(&text).unwrap(), BFT4).unwrap()
+}
+
+/// A network file on the default chain.
+pub(crate) fn of(text: &str) -> Scenario {
+    Scenario::new(NetworkFile::parse(text).unwrap(), BFT4).unwrap()
 }
 
 fn drawn(seed: u64) -> Scenario {
@@ -245,6 +250,39 @@ fn a_certificate_that_nobody_checks_is_found() {
     assert_ne!(believed(None), Some("certificates"));
 }
 
+/// One is away for a while: the rounds that it leads fail, and the liar has what it needs.
+const NIL: &str = r#"
+[[group]]
+names = ["liar"]
+stake = 1
+byzantine = "certificate-liar"
+[[step]]
+at = "5s"
+crash = { nodes = ["v-2"], restart_after = "15s" }
+"#;
+
+#[test]
+fn precommits_for_nil_that_a_liar_collects_are_refused_and_else_it_is_found() {
+    for seed in 0..2 {
+        assert_ok("nil", &run(&four(NIL), seed));
+    }
+    assert_eq!(planted(Bug::NilCertificate, &four(NIL), 6), Some("liveness"));
+}
+
+/// Proposals reach full nodes long after their parents were chosen elsewhere: nobody is to blame for that.
+#[test]
+fn who_passes_on_proposals_far_away_is_not_blamed() {
+    let scenario =
+        of("schema = 1\n[network]\nname = \"far\"\nchain = \"bft4\"\ntopology = \"mesh\"\n\
+         duration = \"40s\"\n[shape]\nlatency = \"150ms\"\njitter = \"30ms\"\ncpu = 3.0\n\
+         [genesis.config.kette.engine.bft]\nslotMs = 150\nemptyAfterMs = 0\n\
+         [[group]]\nname = \"v\"\ncount = 4\nstake = 100\n[[group]]\nname = \"f\"\ncount = 4\n\
+         [workload]\nrate = 10.0\nsenders = 8\n");
+    for seed in 3..5 {
+        assert_ok("far", &run(&scenario, seed));
+    }
+}
+
 #[test]
 fn double_votes_without_proof_are_found() {
     let mut run = Run::with_checkers(&four(""), &RunOptions::default(), Vec::new()).unwrap();
@@ -273,8 +311,8 @@ fn double_votes_without_proof_are_found() {
 
 /// Notes what nodes say and write, and objects to nothing.
 #[derive(Default)]
-struct Notes {
-    alarms: Vec<(usize, String)>,
+pub(crate) struct Notes {
+    pub(crate) alarms: Vec<(usize, String)>,
     signed: u64,
     locked: Option<usize>,
 }
@@ -311,7 +349,11 @@ impl Checker for Scribe {
 }
 
 /// Runs four validators until all are past some height.
-fn four_at(height: u64, seed: u64, mut judges: Vec<Box<dyn Checker>>) -> (Run, Rc<RefCell<Notes>>) {
+pub(crate) fn four_at(
+    height: u64,
+    seed: u64,
+    mut judges: Vec<Box<dyn Checker>>,
+) -> (Run, Rc<RefCell<Notes>>) {
     let notes = Rc::new(RefCell::new(Notes::default()));
     judges.push(Box::new(Scribe(notes.clone())));
     let options = RunOptions { seed, ..RunOptions::default() };
@@ -327,19 +369,19 @@ fn four_at(height: u64, seed: u64, mut judges: Vec<Box<dyn Checker>>) -> (Run, R
     (run, notes)
 }
 
-fn heights(run: &Run) -> Vec<u64> {
+pub(crate) fn heights(run: &Run) -> Vec<u64> {
     let node = |host: &kette_sim::world::Host| host.node().map(|n| n.tree().finalized().0);
     run.world.hosts.iter().filter_map(node).collect()
 }
 
-fn pass(run: &mut Run, millis: u64) {
+pub(crate) fn pass(run: &mut Run, millis: u64) {
     let until = run.world.now() + Duration::from_millis(millis);
     run.world.run_until(until);
     assert!(run.world.violations().is_empty(), "{:?}", run.world.violations());
 }
 
 /// Precommits of three of the four.
-fn precommits(world: &World, height: u64, block: B256) -> Certificate {
+pub(crate) fn precommits(world: &World, height: u64, block: B256) -> Certificate {
     let mut members = world.spec.bft().unwrap().validators.clone();
     members.sort_by_key(|member| member.key);
     let (mut signers, mut signatures) = (Vec::new(), Vec::new());

@@ -48,6 +48,11 @@ impl Validator {
         Some(Self { identity, domain, accomplices, halves, shelf: Shelf::default() })
     }
 
+    /// Returns the honest hosts.
+    pub(super) fn everybody(&self) -> Vec<PeerId> {
+        self.halves.iter().map(|(peer, ..)| *peer).collect()
+    }
+
     pub(super) fn key(&self) -> PublicKey {
         self.identity.key()
     }
@@ -153,6 +158,12 @@ pub(super) fn seal(header: &SealedHeader) -> Option<Seal> {
 pub(super) fn set_of(node: &Node, header: &SealedHeader) -> Option<ValidatorSet> {
     let parent = node.tree().executed(header.parent_hash)?;
     staking::validators(&parent.state, header.number).ok()?
+}
+
+/// Returns the validators of the height after a block.
+pub(super) fn set_after(node: &Node, header: &SealedHeader) -> Option<ValidatorSet> {
+    let block = node.tree().executed(header.hash())?;
+    staking::validators(&block.state, header.number + 1).ok()?
 }
 
 /// Returns who leads a round of a block's height.
