@@ -120,9 +120,11 @@ impl Sync {
                 entry.number = entry.number.max(block.number);
                 entry.weight = entry.weight.max(more);
                 entry.claim = entry.claim.max(more);
+                entry.pause_until = None;
             }
+            // Nobody is blamed for a proposal that led nowhere, so a pause stays: else whoever makes up parents could
+            // keep us asking.
             entry.announced = Some((block.number, block.parent_hash));
-            entry.pause_until = None;
         }
     }
 

@@ -484,3 +484,25 @@ fn a_node_that_stands_still_asks_for_nothing_and_blames_nobody() {
     }
     assert_eq!(bench.sync.progress(bench.ours()), None);
 }
+
+#[test]
+fn who_makes_up_parents_does_not_keep_a_node_asking() {
+    let mut bench = Bench::new();
+    bench.sync = Sync::new().proposing(true);
+    bench.head = 5;
+    bench.sync.claimed(id(1), 5, U256::from(5));
+    let mut asked = 0;
+    for salt in 0..100 {
+        bench.sync.missing_parent(id(1), &chain(7, salt)[6], U256::from(5));
+        for (peer, request) in bench.tick().headers {
+            bench.sync.headers(bench.now, peer, request, Vec::new());
+            asked += 1;
+        }
+        bench.now = bench.now + Duration::from_millis(100);
+    }
+    assert_eq!(asked, 5, "once in two seconds");
+    // One that has something comes first.
+    bench.sync.missing_parent(id(1), &chain(7, 200)[6], U256::from(5));
+    bench.sync.claimed(id(2), 6, U256::from(6));
+    assert_eq!(bench.tick().headers.first().map(|(peer, _)| *peer), Some(id(2)));
+}
