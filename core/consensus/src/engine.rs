@@ -107,6 +107,8 @@ pub enum Output {
     Head(B256),
     /// This canonical block is final; with the proof of it.
     Finalize(B256, Bytes),
+    /// This node stands still: no block is worth fetching before an operator acts.
+    Halt,
     /// A peer provably broke the engine's protocol.
     Fault(PeerId, String),
     /// Something an operator must see.
@@ -228,6 +230,8 @@ pub struct Local {
     pub mine_rate: Option<u64>,
     /// Bytes put into the first nonce and other choices that must differ between nodes.
     pub seed: u64,
+    /// An operator chose the chain with this block, where the engine stopped with it as the newest final one.
+    pub resume_after_fork: Option<B256>,
     /// Keys of a validator, where the engine has validators.
     pub validator: Option<bft::Identity>,
     /// Signatures that nodes of one process judged (only the simulator shares them).

@@ -142,6 +142,10 @@ impl Node {
             E::Cancel(id) => out.order(Output::Cancel(id)),
             E::Head(hash) => self.set_head(now, hash, out),
             E::Finalize(hash, justification) => self.finalize(now, hash, justification, out),
+            E::Halt => {
+                self.sync.halt();
+                self.forget_staged(out);
+            }
             E::Fault(peer, reason) => self.fault(now, peer, Fault::Engine(reason), out),
             E::Alarm(text) => self.alarm(text, out),
             E::Rejected(_) => {}

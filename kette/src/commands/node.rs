@@ -275,6 +275,7 @@ fn merge(args: NodeArgs, file: ConfigFile, home: Home) -> anyhow::Result<Setting
         archive: args.archive || file.archive,
         record: args.record,
         validator,
+        resume_after_fork: args.validator.resume_after_fork,
         byzantine,
         clock_offset_ms,
         home,

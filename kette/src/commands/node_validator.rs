@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use kette_types::{
-    ChainSpec,
+    B256, ChainSpec,
     bft::{BftSpec, PublicKey},
     spec::NetworkKind,
 };
@@ -33,6 +33,10 @@ pub struct ValidatorArgs {
     /// a second vote for one height costs the stake.
     #[arg(long)]
     pub trust_missing_sign_state: bool,
+    /// The chain forked, this node stopped, and operators chose its chain: go on. BLOCK is what was final here, as
+    /// the log and `kette_consensus` name it; another one ends no stop.
+    #[arg(long, value_name = "BLOCK")]
+    pub resume_after_fork: Option<B256>,
 }
 
 /// The chain of a validator that names none.
@@ -77,12 +81,16 @@ impl ValidatorArgs {
     /// # Errors
     /// If the chain has no validators, no key is there, or it is not the one that genesis names.
     pub fn load(&self, home: &Home, spec: &ChainSpec) -> anyhow::Result<Option<ValidatorSettings>> {
-        let asked = self.id.is_some() || self.key.is_some() || self.stake.is_some();
+        let asked = self.id.is_some()
+            || self.key.is_some()
+            || self.stake.is_some()
+            || self.resume_after_fork.is_some();
         let Some(bft) = spec.bft() else {
             if asked {
                 let engine = spec.kette.as_ref().map_or("none", |kette| kette.engine.name());
                 bail!(
-                    "--validator-id, --validator-key and --stake: this chain's engine is {engine}, it has no validators"
+                    "--validator-id, --validator-key, --stake and --resume-after-fork: this chain's engine is {engine}, \
+                     it has no validators"
                 );
             }
             return Ok(None);

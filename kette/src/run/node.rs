@@ -18,7 +18,7 @@ use kette_node::{Node, peers};
 use kette_rpc::handle::NodeHandle;
 use kette_sim::{Machine, scenario::Misbehaviour};
 use kette_store::{Store, StoreOptions};
-use kette_types::{Address, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
+use kette_types::{Address, B256, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
 use std::{
     collections::BTreeSet,
     collections::HashMap,
@@ -71,6 +71,8 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Votes with this key.
     pub validator: Option<ValidatorSettings>,
+    /// Goes on after a fork with the chain of this block.
+    pub resume_after_fork: Option<B256>,
     /// Lies in this way, for tests.
     pub byzantine: Option<Misbehaviour>,
     /// How far its clock is ahead, milliseconds, for tests.
@@ -114,6 +116,11 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
              record a node that does not vote"
         );
     }
+    if settings.resume_after_fork.is_some() && settings.record.is_some() {
+        bail!(
+            "--record: a recording holds no operator's choice; start with --resume-after-fork once, then record"
+        );
+    }
     if settings.byzantine.is_some() && settings.record.is_some() {
         bail!(
             "--record: what a liar's core is told does not say what it does; record an honest node"
@@ -155,6 +162,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
             threads: settings.threads,
             mine_rate: settings.mine_rate,
             seed: rand::random(),
+            resume_after_fork: settings.resume_after_fork,
             validator: validator
                 .zip(signer.as_ref())
                 .map(|(settings, signer)| signer.identity(settings)),

@@ -44,6 +44,7 @@ impl Bft {
         if let Some(state) = self.guard.take_unfiled() {
             out.push(Output::Sign(state));
         }
+        self.recall_fork(out);
         self.log = log;
         self.begin_height(now, head, tree, out);
         self.log.clear();
@@ -221,7 +222,9 @@ impl Bft {
         tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
-        let Some(voting) = self.voting.as_ref().filter(|_| !self.forked) else { return };
+        let Some(voting) = self.voting.as_ref().filter(|_| self.forked.stopped.is_none()) else {
+            return;
+        };
         let Some(head) = tree.get(certificate.block).cloned() else { return };
         let began = voting.began;
         let set = voting.set().clone();
@@ -298,6 +301,7 @@ impl Bft {
             own_weight,
             signing: own_weight > 0 && silent.is_none(),
             silent,
+            fork: self.forked.stopped,
             locked: machine.locked().map(|(_, block)| block),
             locked_round: machine.locked().map(|(round, _)| round),
             prepares: machine.votes().weight_any(VoteKind::Prepare, round),

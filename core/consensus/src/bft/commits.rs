@@ -34,12 +34,6 @@ impl Commits {
         self.recent.get(&height).filter(|certificate| certificate.block == block)
     }
 
-    /// Returns the newest certificate with the validators of its height.
-    pub(super) fn newest(&self) -> Option<(&Certificate, &ValidatorSet)> {
-        let (_, last) = self.recent.last_key_value()?;
-        Some((last, self.last_set.as_ref()?))
-    }
-
     /// Returns validators of the newest certificate's height that did not sign it.
     pub(super) fn absent(&self) -> Vec<kette_types::bft::PublicKey> {
         let (Some(set), Some((_, last))) = (&self.last_set, self.recent.last_key_value()) else {

@@ -1,6 +1,6 @@
 //! Whether this node signs. It signs forward only, and not at all while it may have forgotten something.
 
-use super::{Identity, SignState};
+use super::{Fork, Identity, SignState};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use kette_types::{
     B256, Bytes,
@@ -26,6 +26,10 @@ pub(super) enum Entry {
     /// The prepares of a quorum, because of which it may. Without them a lock can outlive its proof: if all
     /// restart at once, nobody has the prepares of those who do not come back.
     Prepared(Certificate),
+    /// It stands still because of this, until an operator says otherwise.
+    Forked(Fork),
+    /// It goes on after this by an operator's choice.
+    Resumed(Fork),
 }
 
 /// A block and the round that binds to it.
@@ -60,6 +64,14 @@ impl Entry {
                 out.push(5);
                 prepares.encode(&mut out);
             }
+            Self::Forked(fork) => {
+                out.push(6);
+                fork.encode(&mut out);
+            }
+            Self::Resumed(fork) => {
+                out.push(7);
+                fork.encode(&mut out);
+            }
         }
         out.into()
     }
@@ -73,6 +85,8 @@ impl Entry {
             3 => Ok(Self::Lock(Bound::decode(rest)?)),
             4 => Ok(Self::Valid(Bound::decode(rest)?)),
             5 => Ok(Self::Prepared(Certificate::decode(rest)?)),
+            6 => Ok(Self::Forked(Fork::decode(rest)?)),
+            7 => Ok(Self::Resumed(Fork::decode(rest)?)),
             _ => Err(alloy_rlp::Error::Custom("no such entry in the log of bft")),
         }
     }
@@ -82,7 +96,7 @@ impl Entry {
         match self {
             Self::Vote(vote) => Some(SignState::of_vote(domain, vote)),
             Self::Proposal(proposal) => Some(SignState::of_proposal(domain, proposal)),
-            Self::Lock(_) | Self::Valid(_) | Self::Prepared(_) => None,
+            _ => None,
         }
     }
 }
@@ -215,6 +229,15 @@ pub(super) fn signed_by(
 mod tests {
     use super::*;
     use kette_types::bft::VoteKind;
+
+    #[test]
+    fn a_fork_and_its_end_are_read_as_they_were_written() {
+        let fork = Fork { height: 7, theirs: B256::repeat_byte(1), ours: B256::repeat_byte(2) };
+        for entry in [Entry::Forked(fork), Entry::Resumed(fork)] {
+            assert_eq!(Entry::decode(&entry.encode()), Ok(entry.clone()));
+            assert_eq!(entry.signed(DOMAIN), None);
+        }
+    }
 
     const DOMAIN: Domain = Domain(B256::repeat_byte(9));
 

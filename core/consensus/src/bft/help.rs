@@ -144,7 +144,8 @@ impl Bft {
     /// Asks for blocks that are due.
     pub(super) fn fetch_due(&mut self, now: Time, tree: &BlockTree, out: &mut Vec<Output>) {
         let Some(voting) = &mut self.voting else { return };
-        voting.fetch.retain(|hash, _| !tree.contains(*hash));
+        let stopped = self.forked.stopped.is_some();
+        voting.fetch.retain(|hash, _| !stopped && !tree.contains(*hash));
         for (hash, fetching) in &mut voting.fetch {
             if fetching.due > now || fetching.sources.is_empty() {
                 continue;

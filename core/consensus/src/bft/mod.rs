@@ -27,8 +27,9 @@
 //! log only watches until that height is decided (`guard.rs`).
 //!
 //! **Forks.** A certificate that contradicts a block that is final here proves that at least a third of the weight
-//! signed twice or forgot its locks. The node keeps what is final and goes on serving it, passes the certificate on,
-//! raises an alarm, and signs and decides nothing any more: an operator must choose a chain (`receive.rs`).
+//! signed twice or forgot its locks; so does a block that carries such a certificate. The node keeps what is final and
+//! goes on serving it, passes the certificate on, raises an alarm, writes the fork down, and signs, decides and takes
+//! nothing any more, restarted or not: an operator must choose a chain (`fork.rs`).
 //!
 //! **Messages.** Proposals and votes are checked, counted and passed on. A node tells its position to new peers
 //! and when nothing moves; who is ahead answers with what it lacks (`help.rs`).
@@ -43,6 +44,7 @@
 //! | `commit.rs` | decisions, and the next height |
 //! | `help.rs` | repetition, fetching, help for who lags behind |
 //! | `rules.rs` | what a header must be |
+//! | `fork.rs` | the stop after a fork |
 //! | `guard.rs` | whether this node signs, and its log |
 //! | `verify.rs` | the header rules for those who run no node |
 
@@ -50,6 +52,7 @@ mod commit;
 mod commits;
 mod drive;
 mod event;
+mod fork;
 mod guard;
 mod help;
 mod identity;
@@ -68,6 +71,7 @@ pub mod machine;
 pub mod vrf;
 
 pub use event::Event;
+pub use fork::Fork;
 pub use identity::{Identity, SignRegression, SignState, SignatureMemo};
 pub use message::{Message, Position};
 pub use rules::{EVIDENCE_MAX, Violation};
@@ -76,6 +80,7 @@ pub use verify::Verifier;
 
 use crate::{Command, CommandError, Engine, Input, Local, Output, SealError, Status};
 use commits::Commits;
+use fork::Forked;
 use guard::{Entry, Guard};
 use kette_chain::{BlockTree, Headers};
 use kette_types::{
@@ -109,8 +114,7 @@ pub struct Bft {
     /// When each peer was helped last.
     helped: BTreeMap<PeerId, Time>,
     counters: Counters,
-    /// A certificate contradicts what is final here: nothing is signed or decided any more.
-    forked: bool,
+    forked: Forked,
 }
 
 /// Messages of the next height. Bounded in number, in all and per peer.
@@ -168,13 +172,14 @@ impl Bft {
             pending: false,
             helped: BTreeMap::new(),
             counters: Counters::default(),
-            forked: false,
+            forked: Forked::new(local.resume_after_fork),
         }
     }
 
     fn restored(&mut self, entry: &Bytes) {
         // The store keeps entries whole or not at all; one that cannot be read is of another version.
         if let Ok(entry) = Entry::decode(entry) {
+            self.forked.restored(&entry);
             self.log.push(entry);
         }
     }
@@ -225,6 +230,7 @@ impl Engine for Bft {
         header: &SealedHeader,
         chain: &dyn Headers,
     ) -> Result<U256, SealError> {
+        self.forked.refuse()?;
         self.rules.check(now, header, chain)?;
         self.refuse_flood(header)?;
         Ok(U256::from(1))

@@ -52,7 +52,9 @@ impl Bft {
             Message::Commit(certificate) if certificate.height == height => {
                 self.certificate(now, peer, certificate, bytes, tree, out);
             }
-            Message::Commit(certificate) => self.old_certificate(peer, &certificate, bytes, out),
+            Message::Commit(certificate) => {
+                self.old_certificate(peer, &certificate, bytes, tree, out)
+            }
             Message::Evidence(evidence) => self.evidence(peer, *evidence, bytes, out),
             Message::Position(position) => self.help(now, peer, position, out),
         }
@@ -203,11 +205,16 @@ impl Bft {
         tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
-        let Some(voting) = self.voting.as_mut().filter(|_| !self.forked) else { return };
+        let Some(voting) = self.voting.as_mut().filter(|_| self.forked.stopped.is_none()) else {
+            return;
+        };
         if voting.commit.is_some() {
             return voting.source(certificate.block, peer);
         }
         let (height, block) = (voting.height, certificate.block);
+        if self.forked.is_refused(height, block) {
+            return;
+        }
         let set = voting.set().clone();
         if let Err(error) = self.rules.check_certificate(&certificate, height, block, &set) {
             return out.push(Output::Fault(peer, format!("certificate: {error}")));
@@ -267,20 +274,22 @@ impl Bft {
         out.push(Output::Event(Event::Evidence { height, culprit, what }));
     }
 
-    /// A certificate of the height before: another one of our final block says nothing, that of another block all.
+    /// A certificate of a decided height: another one of our final block says nothing, that of another block all.
     fn old_certificate(
         &mut self,
         peer: PeerId,
         certificate: &Certificate,
         bytes: &Bytes,
+        tree: &BlockTree,
         out: &mut Vec<Output>,
     ) {
-        let Some((last, set)) = self.commits.newest() else { return };
         let (height, block) = (certificate.height, certificate.block);
-        if last.height != height || last.block == block || self.forked {
+        let Some(ours) = self.commits.get(height).map(|ours| ours.block) else { return };
+        if ours == block || self.forked.stopped.is_some() || self.forked.is_refused(height, block) {
             return;
         }
-        match self.rules.check_certificate(certificate, height, block, set) {
+        let Some(set) = self.voters_of(ours, tree) else { return };
+        match self.rules.check_certificate(certificate, height, block, &set) {
             Ok(()) => {
                 out.push(Output::Gossip(bytes.clone()));
                 self.halt(height, block, out);
@@ -289,35 +298,17 @@ impl Bft {
         }
     }
 
-    /// A quorum decided for a block that contradicts our final block: at least a third of the weight signed twice or
-    /// forgot its locks. What is final stays so; nothing more is signed or decided, an operator must choose.
-    fn halt(&mut self, height: u64, block: B256, out: &mut Vec<Output>) {
-        if std::mem::replace(&mut self.forked, true) {
-            return;
-        }
-        let what = format!(
-            "the chain has forked: validators made block {block} of height {height} final, which contradicts our \
-             final block; this node signs and decides nothing any more"
-        );
-        self.guard.never(what.clone());
-        out.push(Output::Alarm(what));
-    }
-
     /// A block at this height or above joined the tree.
     pub(super) fn block(&mut self, now: Time, hash: B256, tree: &BlockTree, out: &mut Vec<Output>) {
-        let (Some(voting), Some(header)) = (&mut self.voting, tree.get(hash)) else { return };
+        let Some(header) = tree.get(hash).filter(|_| self.forked.stopped.is_none()) else { return };
+        if let Some((height, rival)) = self.rival(header, tree) {
+            return self.halt(height, rival, out);
+        }
+        let Some(voting) = &mut self.voting else { return };
         if header.number == voting.height + 1 {
             return self.child(now, header, tree, out);
         }
         if header.number != voting.height {
-            return;
-        }
-        if header.parent_hash != voting.parent.hash() {
-            if voting.commit.take_if(|commit| commit.block == hash).is_some() {
-                voting.fetch.remove(&hash);
-                let height = voting.height;
-                self.halt(height, hash, out);
-            }
             return;
         }
         voting.fetch.remove(&hash);

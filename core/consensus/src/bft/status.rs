@@ -1,5 +1,6 @@
 //! What `bft` shows of itself.
 
+use super::Fork;
 use alloy_primitives::{Address, B256};
 use kette_types::bft::{PublicKey, Quorum};
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct BftStatus {
     pub signing: bool,
     /// Why this validator does not sign.
     pub silent: Option<String>,
+    /// Why this node stands still, if the chain has forked.
+    pub fork: Option<Fork>,
     /// The block that this node is locked on.
     pub locked: Option<B256>,
     /// The round of the lock.

@@ -1,0 +1,141 @@
+//! The stop after a fork: what proves one, how it outlives a restart, and how an operator ends it.
+//!
+//! CometBFT halts with the process and goes on at the next start; here the stop is an entry of the engine's log. It
+//! ends only if an operator names what was final when it began, so that a flag that was left in place does not end
+//! the next one.
+
+use super::{Bft, Message, guard::Entry};
+use crate::{Output, SealError};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use kette_chain::{BlockTree, Headers as _};
+use kette_types::{B256, SealedHeader, bft::ValidatorSet};
+use serde::Serialize;
+
+/// Two final blocks that exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fork {
+    /// Height of the block that others made final.
+    pub height: u64,
+    /// That block.
+    pub theirs: B256,
+    /// The newest block that was final here.
+    pub ours: B256,
+}
+
+impl Fork {
+    fn text(&self) -> String {
+        let Self { height, theirs, ours } = self;
+        format!(
+            "the chain has forked: validators made block {theirs} of height {height} final, which contradicts our \
+             final block {ours}; this node signs and decides nothing any more, restarted or not. Once operators have \
+             chosen a chain: with this one start it with `--resume-after-fork {ours}`, with another one delete its \
+             database and let it sync"
+        )
+    }
+}
+
+/// What became of the newest fork.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forked {
+    /// Nothing is signed, decided or taken because of it.
+    pub(super) stopped: Option<Fork>,
+    /// An operator chose this node's chain.
+    resumed: Option<Fork>,
+    /// The block that the operator named at the start.
+    chosen: Option<B256>,
+}
+
+impl Forked {
+    /// Knows of no fork, and what an operator chose if there is one in the log.
+    pub(super) const fn new(chosen: Option<B256>) -> Self {
+        Self { stopped: None, resumed: None, chosen }
+    }
+
+    /// Takes an entry of the log.
+    pub(super) const fn restored(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Forked(fork) => self.stopped = Some(*fork),
+            Entry::Resumed(fork) => (self.stopped, self.resumed) = (None, Some(*fork)),
+            _ => {}
+        }
+    }
+
+    /// Tells whether an operator decided against this block.
+    pub(super) fn is_refused(&self, height: u64, block: B256) -> bool {
+        self.resumed.is_some_and(|fork| (fork.height, fork.theirs) == (height, block))
+    }
+
+    /// Refuses every block while stopped: the other chain goes on without end.
+    pub(super) const fn refuse(&self) -> Result<(), SealError> {
+        match self.stopped {
+            Some(_) => Err(SealError::Unwanted("the chain has forked: this node stands still")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Bft {
+    /// Goes on with the stop of before the restart, or ends it if an operator says so.
+    pub(super) fn recall_fork(&mut self, out: &mut Vec<Output>) {
+        let Some(fork) = self.forked.stopped else { return };
+        if self.forked.chosen != Some(fork.ours) {
+            return self.stand_still(fork, out);
+        }
+        let resumed = Entry::Resumed(fork);
+        self.forked.restored(&resumed);
+        out.push(Output::Persist(resumed.encode()));
+        let Fork { height, theirs, ours } = fork;
+        out.push(Output::Alarm(format!(
+            "goes on with block {ours} by an operator's choice, although validators made block {theirs} of height \
+             {height} final"
+        )));
+    }
+
+    /// A quorum decided for a block that contradicts our final block: at least a third of the weight signed twice or
+    /// forgot its locks. What is final stays so; an operator must choose.
+    pub(super) fn halt(&mut self, height: u64, theirs: B256, out: &mut Vec<Output>) {
+        let Some(voting) = &self.voting else { return };
+        if self.forked.stopped.is_some() || self.forked.is_refused(height, theirs) {
+            return;
+        }
+        let fork = Fork { height, theirs, ours: voting.parent.hash() };
+        self.forked.stopped = Some(fork);
+        out.push(Output::Persist(Entry::Forked(fork).encode()));
+        // Who holds the other block for final may have heard of nothing: this proves it.
+        if let Some(own) = self.commits.get(height) {
+            out.push(Output::Gossip(Message::Commit(own.clone()).encode()));
+        }
+        self.stand_still(fork, out);
+    }
+
+    fn stand_still(&mut self, fork: Fork, out: &mut Vec<Output>) {
+        self.guard.never(fork.text());
+        out.push(Output::Alarm(fork.text()));
+        out.push(Output::Halt);
+    }
+
+    /// Returns who decided a block of our chain.
+    pub(super) fn voters_of(&self, block: B256, tree: &BlockTree) -> Option<ValidatorSet> {
+        let header = tree.header(block).ok().flatten()?;
+        let parent = tree.header(header.parent_hash).ok().flatten()?;
+        self.rules.next_set(&parent, tree).ok()
+    }
+
+    /// Returns height and hash of the parent of a block of the tree, if the block's certificate of it, which was checked
+    /// with its header, contradicts what is final here.
+    pub(super) fn rival(&self, block: &SealedHeader, tree: &BlockTree) -> Option<(u64, B256)> {
+        let voting = self.voting.as_ref()?;
+        let (height, parent) = (block.number.checked_sub(1)?, block.parent_hash);
+        // The tree learns of what is decided in this turn only afterwards.
+        let contradicts = if height == voting.height {
+            tree.get(parent).is_some_and(|parent| parent.parent_hash != voting.parent.hash())
+        } else if height == voting.parent.number {
+            parent != voting.parent.hash()
+        } else {
+            height < voting.height
+                && matches!(tree.canonical(height), Ok(Some(own)) if own != parent)
+        };
+        contradicts.then_some((height, parent))
+    }
+}
