@@ -29,6 +29,7 @@ mod subscribe;
 mod table;
 mod votes;
 
+pub use self::http::host_allowed;
 pub use config::{Config, KindTraffic, NetworkControl, RpcError, Sources, Traffic};
 pub use handle::{Ask, NodeHandle, Question};
 pub use link::{Link, Links};

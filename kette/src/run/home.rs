@@ -79,8 +79,12 @@ impl Home {
     /// If the file cannot be read or written, is no token, or others may read it.
     pub fn load_or_make_control_token(&self) -> anyhow::Result<String> {
         let path = self.control_token();
-        if !path.exists() {
-            write_secret(&path, &rand::random())?;
+        if !path.exists()
+            && let Err(error) = write_secret(&path, &rand::random())
+            && !path.exists()
+        {
+            // Not because somebody else was faster: a launcher makes it for its nodes, a node for itself.
+            return Err(error);
         }
         self.read_control_token()
     }
@@ -178,20 +182,25 @@ pub fn read_genesis(path: &Path) -> anyhow::Result<ChainSpec> {
     ChainSpec::from_json(&text).with_context(|| format!("{}", path.display()))
 }
 
-/// Writes a secret key to a new file with mode 0600.
+/// Writes a secret key to a new file with mode 0600: whoever finds the file finds it whole.
 ///
 /// # Errors
 /// If the file exists or cannot be written.
 pub fn write_secret(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot create the key file {}", path.display()))?;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{:016x}.new", rand::random::<u64>()));
+    let draft = PathBuf::from(draft);
+    let written = write_new(&draft, secret);
+    // A link takes the place of nothing, which a renamed file would.
+    let made = written.and_then(|()| fs::hard_link(&draft, path));
+    let _ = fs::remove_file(&draft);
+    made.with_context(|| format!("cannot create the key file {}", path.display()))
+}
+
+fn write_new(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", alloy_primitives::hex::encode(secret))?;
-    file.sync_all()?;
-    Ok(())
+    file.sync_all()
 }
 
 /// Reads a secret key.
@@ -213,4 +222,26 @@ pub fn read_secret(path: &Path) -> anyhow::Result<[u8; 32]> {
     alloy_primitives::hex::decode_to_slice(text.trim(), &mut secret)
         .map_err(|_| anyhow::anyhow!("{shown} is no key file: expected 64 hexadecimal digits"))?;
     Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_there_whole_or_not_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().to_owned());
+        let made: Vec<String> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| home.load_or_make_control_token().unwrap()))
+                .collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|token| *token == made[0]), "{made:?}");
+        let error = write_secret(&home.control_token(), &[1; 32]).unwrap_err();
+        assert!(error.to_string().contains("control.token"), "{error}");
+        assert_eq!(home.read_control_token().unwrap(), made[0]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no drafts are left");
+    }
 }

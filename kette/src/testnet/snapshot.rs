@@ -32,6 +32,7 @@ pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)>
     // Whole or not at all: the name appears when everything is copied.
     let draft = place.with_extension("new");
     let copied = copy_out(&control.directory, &control.manifest, &draft).and_then(|bytes| {
+        Directory::new(draft.clone()).save(&control.manifest)?;
         fs::rename(&draft, &place).with_context(|| format!("cannot make {}", place.display()))?;
         Ok(bytes)
     });
@@ -40,7 +41,7 @@ pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)>
 }
 
 /// Puts a network back to a snapshot. Nodes that ran before run again; nodes that joined since are taken out,
-/// with their data and logs.
+/// with their data and logs. If it breaks off half-way, the same load again completes it.
 ///
 /// # Errors
 /// If there is no such snapshot, a node does not end, or a file cannot be copied.
@@ -52,6 +53,10 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<()> {
     if saved.genesis != control.manifest.genesis {
         bail!("snapshot `{name}` is of a network with another genesis");
     }
+    // Copied before anything is stopped or removed: if the disk is full, the network goes on as it was.
+    let draft = control.directory.path().join(FOLDER).join(DRAFT);
+    let source = Directory::new(self::place(&control.directory, name)?);
+    copy_out(&source, &saved, &draft).inspect_err(|_| drop(fs::remove_dir_all(&draft)))?;
     let running: Vec<String> =
         stop_all(control)?.into_iter().map(|node| control.name(node).to_owned()).collect();
     for node in &control.manifest.nodes {
@@ -61,7 +66,8 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<()> {
             control.directory.remove_node(name)?;
         }
     }
-    copy_in(&control.directory, &saved, &self::place(&control.directory, name)?)?;
+    put_nodes(&Directory::new(draft.clone()), &control.directory, &saved, rename)?;
+    fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
     for node in &mut saved.nodes {
         node.process = None;
     }
@@ -94,6 +100,8 @@ pub fn names(directory: &Directory) -> anyhow::Result<Vec<String>> {
 }
 
 const FOLDER: &str = "snapshots";
+/// What is about to be loaded; no snapshot has this name.
+const DRAFT: &str = ".loading";
 
 fn place(directory: &Directory, name: &str) -> anyhow::Result<PathBuf> {
     let inner = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -124,17 +132,16 @@ fn copy_out(directory: &Directory, manifest: &Manifest, to: &Path) -> anyhow::Re
     }
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let target = Directory::new(to.to_path_buf());
-    let bytes = copy_nodes(directory, &target, manifest)?;
-    target.save(manifest)?;
-    Ok(bytes)
+    put_nodes(directory, &target, manifest, copy)
 }
 
-fn copy_in(directory: &Directory, saved: &Manifest, from: &Path) -> anyhow::Result<()> {
-    copy_nodes(&Directory::new(from.to_path_buf()), directory, saved).map(drop)
-}
-
-/// Copies databases and homes of all nodes; not logs, which go on.
-fn copy_nodes(from: &Directory, to: &Directory, manifest: &Manifest) -> anyhow::Result<u64> {
+/// Puts databases and homes of all nodes elsewhere; not logs, which go on.
+fn put_nodes(
+    from: &Directory,
+    to: &Directory,
+    manifest: &Manifest,
+    put: fn(&Path, &Path) -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for node in &manifest.nodes {
         let name = &node.plan.name;
@@ -144,7 +151,7 @@ fn copy_nodes(from: &Directory, to: &Directory, manifest: &Manifest) -> anyhow::
                 path.push(suffix);
                 PathBuf::from(path)
             };
-            bytes += copy(&with(from.database(name)), &with(to.database(name)))?;
+            bytes += put(&with(from.database(name)), &with(to.database(name)))?;
         }
         let home = to.node(name);
         fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
@@ -156,10 +163,10 @@ fn copy_nodes(from: &Directory, to: &Directory, manifest: &Manifest) -> anyhow::
         }
         let source = from.node(name);
         let entries = fs::read_dir(&source).with_context(|| source.display().to_string())?;
-        for entry in entries {
-            let entry = entry?;
+        // All of them first: they may move.
+        for entry in entries.collect::<Result<Vec<_>, _>>()? {
             if entry.file_type()?.is_file() {
-                bytes += copy(&entry.path(), &home.join(entry.file_name()))?;
+                bytes += put(&entry.path(), &home.join(entry.file_name()))?;
             }
         }
     }
@@ -173,5 +180,15 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<u64> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !from.exists() => Ok(0),
         Err(error) => Err(error)
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display())),
+    }
+}
+
+/// Moves a file if it is there, replacing what stands there.
+fn rename(from: &Path, to: &Path) -> anyhow::Result<u64> {
+    match fs::rename(from, to) {
+        Ok(()) => Ok(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !from.exists() => Ok(0),
+        Err(error) => Err(error)
+            .with_context(|| format!("cannot move {} to {}", from.display(), to.display())),
     }
 }

@@ -20,6 +20,9 @@ pub struct ExporterArgs {
     /// Address to listen on; without it the port before the first node's RPC, on loopback.
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Answers requests that name this host; addresses, localhost and names without a dot need no leave. `*` is any.
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
 }
 
 /// Carries out `kette net exporter`.
@@ -30,7 +33,7 @@ pub fn exporter(args: &ExporterArgs) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(args.place.home.clone())?);
     let manifest = directory.require()?;
     let listen = args.listen.unwrap_or_else(|| observe::exporter_address(&manifest));
-    block_on(observe::exporter::serve(directory, listen))
+    block_on(observe::exporter::serve(directory, listen, args.allow_host.clone()))
 }
 
 /// Flags of `kette net observability`.

@@ -32,16 +32,24 @@ const FRESH: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub async fn serve(directory: Directory, listen: SocketAddr) -> anyhow::Result<()> {
+pub async fn serve(
+    directory: Directory,
+    listen: SocketAddr,
+    hosts: Vec<String>,
+) -> anyhow::Result<()> {
     let socket = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}: choose another address with --listen")
     })?;
     eprintln!("serving http://{}/metrics, /targets and /status", socket.local_addr()?);
-    let exporter =
-        Arc::new(Exporter { directory, listen: socket.local_addr()?, last: Mutex::default() });
+    let listen = socket.local_addr()?;
+    let exporter = Arc::new(Exporter { directory, listen, hosts, last: Mutex::default() });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
-        let place = places.clone().acquire_owned().await?;
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place?,
+            _ = &mut interrupted => return Ok(()),
+        };
         let stream = tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -51,7 +59,7 @@ pub async fn serve(directory: Directory, listen: SocketAddr) -> anyhow::Result<(
                     continue;
                 }
             },
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = &mut interrupted => return Ok(()),
         };
         let exporter = exporter.clone();
         tokio::spawn(async move {
@@ -71,6 +79,8 @@ pub async fn serve(directory: Directory, listen: SocketAddr) -> anyhow::Result<(
 struct Exporter {
     directory: Directory,
     listen: SocketAddr,
+    /// Names of this machine with a dot in them: other such names may be rebound ones.
+    hosts: Vec<String>,
     /// What was found out last, and when. Its lock lets one round run at a time.
     last: Mutex<Option<(Instant, Arc<Model>)>>,
 }
@@ -100,6 +110,10 @@ async fn answer(
     exporter: Arc<Exporter>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if !kette_rpc::host_allowed(request.headers(), &exporter.hosts) {
+        let text = "host name not allowed: ask by IP address or localhost, or start with --allow-host NAME\n";
+        return Ok(response(StatusCode::FORBIDDEN, TEXT, text.to_owned()));
+    }
     let page = if request.method() == Method::GET {
         exporter.page(request.uri().path()).await
     } else {
@@ -110,11 +124,15 @@ async fn answer(
         Ok(None) => (StatusCode::NOT_FOUND, TEXT, "pages: /metrics /targets /status\n".to_owned()),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error:#}\n")),
     };
+    Ok(response(status, kind, text))
+}
+
+fn response(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let value = hyper::header::HeaderValue::from_static(kind);
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, value);
-    Ok(response)
+    response
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
