@@ -4,7 +4,7 @@
 //! sixteenth number and for the heads at the end.
 
 use super::{Checker, Observation, validator, voters::Voters};
-use crate::World;
+use crate::{World, world::Host};
 use alloy_primitives::B256;
 use kette_chain::{ExecutedBlock, Record};
 use kette_types::{
@@ -55,7 +55,7 @@ impl Checker for Supply {
                 continue;
             }
             if let Some(due) = self.due.get(&head.hash()) {
-                compare(&host.name, head, *due)?;
+                judged(host, head, *due)?;
             }
         }
         Ok(())
@@ -86,7 +86,7 @@ impl Supply {
         let due = before.saturating_add(issued).saturating_sub(block.burned);
         self.due.insert(block.hash(), due);
         if header.number.is_multiple_of(EVERY) && !world.hosts[host].disk.is_excused() {
-            compare(who, block, due)?;
+            judged(&world.hosts[host], block, due)?;
         }
         Ok(())
     }
@@ -121,6 +121,12 @@ fn punishes(world: &World, block: &ExecutedBlock) -> bool {
 fn is_plain(transaction: &kette_types::Transaction) -> bool {
     use alloy_consensus::Transaction as _;
     transaction.to().is_some() && transaction.gas_limit() <= 21_000
+}
+
+/// Compares, unless reading the state is what finds that the disk rots.
+fn judged(host: &Host, block: &ExecutedBlock, due: U256) -> Result<(), String> {
+    let found = compare(&host.name, block, due);
+    if host.disk.is_excused() { Ok(()) } else { found }
 }
 
 fn compare(who: &str, block: &ExecutedBlock, due: U256) -> Result<(), String> {
