@@ -1,6 +1,6 @@
 //! A client of a node's JSON-RPC, for the commands.
 
-use crate::commands::exit::Exit;
+use crate::{commands::exit::Exit, run::home::Home};
 use http::header::AUTHORIZATION;
 use jsonrpsee::{
     core::{
@@ -19,6 +19,16 @@ use std::time::Duration;
 pub struct Client {
     url: String,
     http: HttpClient,
+}
+
+/// Tells whether an address is one of this machine that others cannot take.
+fn is_here(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let Ok(uri) = authority.parse::<http::uri::Authority>() else { return false };
+    let host = uri.host().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A question is given up after this time.
@@ -48,6 +58,18 @@ impl Client {
     pub fn with_token(url: &str, timeout: Duration, token: &str) -> anyhow::Result<Self> {
         let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
         Self::build(url, timeout, HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    /// Prepares a client for who steers a node: it shows the token that lies in the node's directory, if it asks a node of
+    /// this machine. Nobody else is shown a token.
+    ///
+    /// # Errors
+    /// If `url` is no HTTP address, or the token cannot be read.
+    pub fn of_operator(url: &str, home: &Home) -> anyhow::Result<Self> {
+        match is_here(url) && home.control_token().exists() {
+            true => Self::with_token(url, TIMEOUT, &home.read_control_token()?),
+            false => Self::new(url),
+        }
     }
 
     fn build(url: &str, timeout: Duration, headers: HeaderMap) -> anyhow::Result<Self> {
@@ -128,3 +150,24 @@ impl Client {
 
 /// Longest answer read.
 const RESPONSE_BYTES_MAX: u32 = 128 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_stays_on_this_machine() {
+        for url in ["http://127.0.0.1:8545", "localhost:1", "http://[::1]:8545/", "127.0.0.2"] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1:8545",
+            "http://localhost.example",
+            "http://localhost@far.example:1",
+            "http://far.example/127.0.0.1",
+            "",
+        ] {
+            assert!(!is_here(url), "{url}");
+        }
+    }
+}

@@ -32,6 +32,6 @@ mod votes;
 pub use self::http::host_allowed;
 pub use config::{Config, KindTraffic, NetworkControl, RpcError, Sources, Traffic};
 pub use handle::{Ask, NodeHandle, Question};
-pub use link::{Link, Links};
+pub use link::{DELAY_MAX_MS, Link, Links};
 pub use recent::ErrorLog;
 pub use server::{ServerHandle, serve};

@@ -73,7 +73,7 @@ impl Links {
 /// Ways at most: a node has no more peers.
 const LINKS_MAX: usize = PEERS_MAX * 10;
 /// Longest latency, milliseconds: a minute.
-const DELAY_MAX_MS: f64 = 60_000.0;
+pub const DELAY_MAX_MS: f64 = 60_000.0;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The flags of `kette node` that tests use, hidden from `--help`: a node that lies, a clock that is wrong. Both work in
 //! builds with debug assertions only, and on local chains only.
 
-use crate::run::byzantine;
+use crate::run::{byzantine, clock};
 use anyhow::bail;
 use clap::Args;
 use kette_sim::scenario::Misbehaviour;
@@ -37,15 +37,10 @@ impl TestArgs {
     /// # Errors
     /// If this build or chain does not allow a wrong clock.
     pub fn clock_offset_ms(&self, spec: &ChainSpec) -> anyhow::Result<i64> {
-        match self.clock_offset {
-            None | Some(0) => Ok(0),
-            Some(_) if !cfg!(debug_assertions) => bail!(
-                "--clock-offset: only builds with debug assertions can have a wrong clock (`cargo build` without --release)"
-            ),
-            Some(_) if !is_local(spec) => bail!(
-                "--clock-offset: only on chains whose genesis says `network: local` under config.kette"
-            ),
-            Some(ahead) => Ok(ahead),
+        let ahead = self.clock_offset.unwrap_or(0);
+        match clock::refusal(ahead, spec) {
+            Some(why) => bail!("--clock-offset: {why}"),
+            None => Ok(ahead),
         }
     }
 }

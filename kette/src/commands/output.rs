@@ -30,6 +30,19 @@ pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Counts things for people: `1 node`, `2 nodes`.
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Prints a line for people.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn line(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+}
+
 /// Prints text as it is.
 ///
 /// # Errors

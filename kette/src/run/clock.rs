@@ -1,6 +1,7 @@
 //! The node's clock: wall time at start, moved on by the monotonic clock, so that it never goes back.
 
-use kette_types::Time;
+use crate::commands::node_tests::is_local;
+use kette_types::{ChainSpec, Time};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time in the core's unit.
@@ -29,6 +30,20 @@ impl Clock {
             return wall;
         }
         own
+    }
+}
+
+/// Returns why a process on this chain cannot have a clock that is wrong by so much; `None` if it can.
+pub fn refusal(ahead_ms: i64, spec: &ChainSpec) -> Option<&'static str> {
+    match ahead_ms {
+        0 => None,
+        _ if !cfg!(debug_assertions) => Some(
+            "only builds with debug assertions can have a wrong clock (`cargo build` without --release)",
+        ),
+        _ if !is_local(spec) => Some(
+            "clocks are wrong only on chains whose genesis says `network: local` under config.kette",
+        ),
+        _ => None,
     }
 }
 

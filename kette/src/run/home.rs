@@ -68,6 +68,11 @@ impl Home {
         self.path.join("links.json")
     }
 
+    /// Returns where it says from whom the node is cut off: see [`super::cut`].
+    pub fn cut(&self) -> PathBuf {
+        self.path.join("cut.json")
+    }
+
     /// Returns where the token lies that clients need to change the node's links: who can read it may.
     pub fn control_token(&self) -> PathBuf {
         self.path.join("control.token")

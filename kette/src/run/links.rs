@@ -10,6 +10,7 @@ use kette_types::{ChainSpec, PeerId, spec::NetworkKind};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use std::{
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,17 +29,27 @@ pub fn load(home: &Home, spec: &ChainSpec) -> anyhow::Result<Links> {
     let links: Links =
         serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
     links.check().map_err(anyhow::Error::msg).with_context(|| format!("{}", path.display()))?;
-    let local = spec
-        .kette
-        .as_ref()
-        .is_some_and(|kette| kette.development || kette.network == NetworkKind::Local);
-    if !local && links != Links::default() {
+    if links != Links::default() {
+        only_local(spec, &path)?;
+    }
+    Ok(links)
+}
+
+/// Refuses a file that changes links where strangers take part in the chain.
+///
+/// # Errors
+/// If they do.
+pub(super) fn only_local(spec: &ChainSpec, path: &Path) -> anyhow::Result<()> {
+    let is_local = |kette: &kette_types::spec::KetteConfig| {
+        kette.development || kette.network == NetworkKind::Local
+    };
+    if !spec.kette.as_ref().is_some_and(is_local) {
         bail!(
-            "{} shapes links, which works only on chains whose genesis says `network: local`: remove the file",
+            "{} changes links, which works only on chains whose genesis says `network: local`: remove the file",
             path.display()
         );
     }
-    Ok(links)
+    Ok(())
 }
 
 /// Translates numbers into what the network does to frames.

@@ -3,7 +3,8 @@
 //! The only place where inputs meet in one loop ([`driver`]); nothing here decides.
 
 pub mod byzantine;
-mod clock;
+pub mod clock;
+pub mod cut;
 mod driver;
 pub mod home;
 mod journal;

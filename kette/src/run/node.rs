@@ -3,6 +3,7 @@
 use super::{
     byzantine,
     clock::Clock,
+    cut::Cut,
     driver::{CrashPoint, Driver},
     home::Home,
     journal::Journal,
@@ -15,7 +16,7 @@ use super::{
 use crate::validator_key::ValidatorKey;
 use anyhow::{Context as _, bail};
 use kette_node::{Node, peers};
-use kette_rpc::handle::NodeHandle;
+use kette_rpc::{NetworkControl as _, handle::NodeHandle};
 use kette_sim::{Machine, scenario::Misbehaviour};
 use kette_store::{Store, StoreOptions};
 use kette_types::{Address, B256, ChainSpec, PeerAddress, PeerId, Transport, spec::NetworkKind};
@@ -147,9 +148,15 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
 
     let pages: Pages = Arc::default();
     let links = links::load(&settings.home, &settings.spec)?;
+    let cut = Cut::load(&settings.home, &settings.spec)?;
     let mut config = network_config(&settings, secret, &genesis, kind, &pages);
     config.links = links::shapes(&links);
     let (network, events) = kette_network::start(config).await.context("starting the network")?;
+    let control = super::network::Control::new(network.clone(), links);
+    if !cut.peers.is_empty() {
+        tracing::info!(peers = cut.peers.len(), until_ms = cut.until_ms, "cut off, as before");
+        control.set_cut(cut.peers.iter().copied().collect(), cut.remaining());
+    }
     let listen = listen_address(&settings, &network, me);
     let address = SocketAddr::new(settings.p2p.ip(), listen.socket.port());
     tracing::info!(%address, "Listening on {address}");
@@ -211,7 +218,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 reader: reader.clone(),
                 rules: node.rules().clone(),
                 spec: settings.spec.clone(),
-                network: Arc::new(super::network::Control::new(network.clone(), links)),
+                network: Arc::new(control),
                 errors: crate::telemetry::errors().clone(),
             };
             let (address, server) =

@@ -6,8 +6,11 @@
 use super::{
     directory::{Directory, Manifest, ProcessId},
     launch,
+    listener::Listener,
+    lock::lock,
+    plan::{Ports, is_free},
 };
-use crate::{client::Client, commands::exit::Exit};
+use crate::{client::Client, commands::exit::Exit, run::home::Home};
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -25,8 +28,6 @@ pub struct Control {
     _lock: File,
 }
 
-/// Another command that works on the network gets this time to end.
-const LOCK_WITHIN: Duration = Duration::from_secs(10);
 /// A node that was told to stop gets this time before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// A node answers at least this soon after its start.
@@ -58,6 +59,15 @@ impl Control {
         let lock = lock(directory)?;
         // Read after the lock is ours: who had it may have changed it.
         let manifest = directory.require()?;
+        Ok(Self { directory: directory.clone(), manifest, _lock: lock })
+    }
+
+    /// Takes the place of a network that is to be made of what is known of it.
+    ///
+    /// # Errors
+    /// If another command works there.
+    pub fn begin(directory: &Directory, manifest: Manifest) -> anyhow::Result<Self> {
+        let lock = lock(directory)?;
         Ok(Self { directory: directory.clone(), manifest, _lock: lock })
     }
 
@@ -97,6 +107,15 @@ impl Control {
     /// If its address is none.
     pub fn client(&self, node: usize) -> anyhow::Result<Client> {
         Client::with_timeout(&self.manifest.nodes[node].rpc_url(), ASK_WITHIN)
+    }
+
+    /// Returns what a node can be told with.
+    ///
+    /// # Errors
+    /// If its token cannot be read.
+    pub fn operator(&self, node: usize) -> anyhow::Result<Client> {
+        let home = Home::new(self.directory.node(self.name(node)));
+        Client::of_operator(&self.manifest.nodes[node].rpc_url(), &home)
     }
 
     /// Writes down what changed.
@@ -147,6 +166,16 @@ impl Control {
     pub fn start(&mut self, node: usize) -> anyhow::Result<bool> {
         if self.process(node).is_some() {
             return Ok(false);
+        }
+        let Ports { p2p, rpc } = self.manifest.nodes[node].ports;
+        if let Some(port) = [p2p, rpc].into_iter().find(|port| !is_free(*port)) {
+            let text = format!(
+                "{} cannot start: {}; end that process, or give the network other ports: `kette net down`, then \
+                 `kette net up`",
+                self.name(node),
+                Listener::on(port)
+            );
+            return Err(Exit::NotUp(text).into());
         }
         let mining = self.manifest.nodes[node].plan.miner;
         let mut command = launch::command(&self.directory, &self.manifest, node, mining)?;
@@ -205,28 +234,4 @@ impl Control {
         self.manifest.nodes[node].process = None;
         self.save()
     }
-}
-
-/// Takes the lock of a network's directory. Ends with the process, however that ends.
-///
-/// # Errors
-/// If another command has it for long.
-pub fn lock(directory: &Directory) -> anyhow::Result<File> {
-    let path = directory.path().join("network.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    let until = Instant::now() + LOCK_WITHIN;
-    while let Err(error) = file.try_lock() {
-        if let std::fs::TryLockError::Error(error) = error {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-        }
-        if Instant::now() > until {
-            bail!(
-                "another command works on the network in {} (`kette net run`, or a verb): wait for its end",
-                directory.path().display()
-            );
-        }
-        std::thread::sleep(POLL);
-    }
-    Ok(file)
 }

@@ -177,6 +177,11 @@ impl Directory {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Returns the file that commands lock which change the network.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("network.lock")
+    }
+
     /// Returns the directory of files for Prometheus, Grafana and systemd.
     pub fn observability(&self) -> PathBuf {
         self.0.join(super::observe::FOLDER)
@@ -238,18 +243,21 @@ impl Directory {
         for node in &manifest.nodes {
             self.remove_node(&node.plan.name)?;
         }
-        let lock = self.path().join("network.lock");
-        let files =
-            [self.manifest_path(), self.network_file(), self.genesis(), self.run_file(), lock];
-        for path in files {
+        for path in [self.network_file(), self.genesis(), self.run_file()] {
             remove_file(&path)?;
         }
-        remove_file(&self.path().join("network.lock"))?;
         remove_dir(&self.observability())?;
-        remove_file(&self.manifest_path())?;
-        // Only an empty directory goes away.
-        let _ = fs::remove_dir(&self.0);
-        Ok(())
+        remove_file(&self.manifest_path())
+    }
+
+    /// Removes what is left of a purged network: the lock, whose holder does this, and the directory if nothing else is
+    /// in it. Tells whether it is gone.
+    ///
+    /// # Errors
+    /// If the lock cannot be removed.
+    pub fn remove_if_empty(&self) -> anyhow::Result<bool> {
+        remove_file(&self.lock())?;
+        Ok(fs::remove_dir(&self.0).is_ok())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where network files come from, and which of them real processes can run.
 
-use crate::{presets, run::byzantine};
+use crate::{
+    presets,
+    run::{byzantine, clock},
+};
 use anyhow::{Context as _, bail};
 use kette_sim::{
     run::merge_genesis,
@@ -73,15 +76,18 @@ pub fn for_processes(file: &NetworkFile) -> anyhow::Result<Vec<String>> {
     for (index, group) in file.group.iter().enumerate() {
         if let Some((key, instead)) = impossible(group) {
             bail!(
-                "[[group]] {}: `kette net up` starts processes with this machine's clock, all at once; \
+                "[[group]] {}: `kette net up` starts processes that are as fast as this machine, all at once; \
                  `{key}` works in {instead} only",
                 index + 1
             );
         }
     }
-    if file.group.iter().any(|group| group.byzantine.is_some()) {
+    if file.group.iter().any(|group| group.byzantine.is_some() || group.clock_offset_ms != 0) {
         let spec = ChainSpec::from_json(&genesis_text(file)?)?;
         for (index, group) in file.group.iter().enumerate() {
+            if let Some(why) = clock::refusal(group.clock_offset_ms, &spec) {
+                bail!("[[group]] {}: `clock_offset_ms`: {why}", index + 1);
+            }
             if let Some(why) = group.byzantine.and_then(|role| byzantine::refusal(role, &spec)) {
                 bail!("[[group]] {}: `byzantine` works in `kette sim run` only: {why}", index + 1);
             }
@@ -120,11 +126,7 @@ fn impossible(group: &Group) -> Option<(&'static str, &'static str)> {
 /// Returns the key of a group that asks for more than any process can give. Which roles of `byzantine` a process can
 /// play depends on the chain ([`byzantine::refusal`]).
 pub fn simulated(group: &Group) -> Option<&'static str> {
-    let keys = [
-        ("clock_offset_ms", group.clock_offset_ms != 0),
-        ("clock_drift_ppm", group.clock_drift_ppm != 0),
-        ("slow", group.slow.is_some()),
-    ];
+    let keys = [("clock_drift_ppm", group.clock_drift_ppm != 0), ("slow", group.slow.is_some())];
     keys.into_iter().find(|(_, asked)| *asked).map(|(key, _)| key)
 }
 
@@ -156,6 +158,21 @@ mod tests {
         for words in ["1 steps", "4 checks", "[workload]", "`kette net run` does"] {
             assert!(left_out.contains(words), "{words} is missing in: {left_out}");
         }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_for_local_chains() {
+        let mut file = load("atmn").unwrap();
+        file.group[0].clock_offset_ms = -500;
+        assert_eq!(for_processes(&file).unwrap(), [""; 0]);
+        file.genesis =
+            toml::from_str("config.kette.development = false\nconfig.kette.network = \"public\"")
+                .unwrap();
+        let error = for_processes(&file).unwrap_err().to_string();
+        assert!(error.contains("[[group]] 1: `clock_offset_ms`: clocks are wrong only"), "{error}");
+        file.group[0].clock_drift_ppm = 5;
+        let error = for_processes(&file).unwrap_err().to_string();
+        assert!(error.contains("`clock_drift_ppm` works in `kette sim run` only"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
     file, insight,
     links::{self, LinkPlan},
+    live_links::LiveLinks,
+    lock::lock,
     logs::{self, Names},
     members,
     observe::{self, Files},
@@ -70,6 +72,8 @@ pub struct Up {
     pub took: Duration,
     /// From the first start until all nodes had a final block, if they had one when the network was ready.
     pub first_final: Option<Duration>,
+    /// It is cut into so many components, as it was when it went down.
+    pub cut_into: Option<usize>,
 }
 
 /// How often a starting network is asked.
@@ -79,11 +83,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a log shown when its node ended.
 const LOG_LINES: usize = 12;
 
-/// Starts a network and waits until all nodes run, are connected, and agree on a first block.
+/// Starts a network and waits until all nodes run, are connected, and agree on a first block. One that was cut when it
+/// went down is up when its nodes run, cut as it was.
 ///
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
+    let _lock = lock(directory)?;
     let mut file = match &wish.made {
         Some(file) => file.clone(),
         None => file::load(&wish.source)?,
@@ -95,6 +101,8 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     }
     let mut turn = Some(PortTurn::take());
     let manifest = prepare(directory, &file, wish)?;
+    let links = LiveLinks::open(directory)?;
+    let mut cut_into = links.cut_into()?;
     let started = Instant::now();
     let mut running = Running::default();
     let stagger = wish.stagger.unwrap_or(file.network.stagger);
@@ -112,23 +120,28 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
         if status.running == status.nodes {
             turn = None;
         }
-        let ready = turn.is_none()
-            && (status.nodes == 1 || status.connected == status.nodes)
+        // A cut may end by itself meanwhile.
+        if cut_into.is_some() {
+            cut_into = links.cut_into()?;
+        }
+        let is_as_cut = cut_into.is_some_and(|parts| status.components <= parts);
+        let is_whole = (status.nodes == 1 || status.connected == status.nodes)
             && status.components == 1
             && status.hash_equal
             && status.height > 0
             && (!votes || status.finalized > 0);
+        let ready = turn.is_none() && (is_as_cut || is_whole);
         if status.finalized > 0 {
             first_final = first_final.or_else(|| Some(started.elapsed()));
         }
         if ready {
             running.keep();
-            return Ok(Up { manifest, status, took: started.elapsed(), first_final });
+            return Ok(Up { manifest, status, took: started.elapsed(), first_final, cut_into });
         }
         if Instant::now() > deadline {
             let text = format!(
                 "the network is not ready after {} s: {} of {} nodes running, {} connected, \
-                 {} component(s), height {}; logs are in {}{}",
+                 in {} components, height {}; logs are in {}{}",
                 wish.timeout.as_secs(),
                 status.running,
                 status.nodes,
@@ -183,14 +196,18 @@ pub(super) fn prepare(
     // A resumed network keeps its ports if they are free, so that wallets find it again.
     let kept = resumed.as_ref().and_then(|old| old.nodes.first()).map(|node| node.ports.p2p);
     let plan = match (wish.base_port, kept) {
-        (None, Some(port)) => plan(file, Some(port)).or_else(|_| plan(file, None))?,
+        (None, Some(port)) => plan(file, Some(port)).or_else(|error| {
+            eprintln!("this network cannot keep its ports from {port}: {error:#}");
+            plan(file, None)
+        })?,
         (wanted, _) => plan(file, wanted)?,
     };
-    let wanted = file.network.base_port;
-    if let Some((_, taken)) = plan.first().filter(|(_, ports)| ports.p2p != wanted)
-        && wish.base_port.is_none()
-    {
-        eprintln!("ports from {wanted} are in use: this network takes ports from {}", taken.p2p);
+    let wanted = wish.base_port.or(kept).unwrap_or(file.network.base_port);
+    if let Some((_, taken)) = plan.first().filter(|(_, ports)| ports.p2p != wanted) {
+        eprintln!(
+            "ports from {wanted} are in use: this network takes ports from {} for peers and {} for clients",
+            taken.p2p, taken.rpc
+        );
     }
     let mut nodes = Vec::new();
     for (planned, ports) in plan {
@@ -381,11 +398,15 @@ pub(super) fn command(
     Ok(command)
 }
 
-/// Says that a node ended before its network was up, with the end of its log.
+/// Says that a node ended when it was to start: why, in its own words, and where its log is.
 pub(super) fn ended_text(directory: &Directory, manifest: &Manifest, name: &str) -> String {
-    let tail = log_tail(directory, manifest, name).join("\n  ");
-    let path = directory.log(name);
-    format!("{name} ended while the network was starting; the end of {}:\n  {tail}", path.display())
+    let tail = log_tail(directory, manifest, name);
+    let path = directory.log(name).display().to_string();
+    // A node that cannot go on ends with this line, which is not of its log.
+    match tail.iter().rev().find_map(|line| line.strip_prefix("error: ")) {
+        Some(words) => format!("{name} ended: {words}; its log is {path}"),
+        None => format!("{name} ended; the end of {path}:\n  {}", tail.join("\n  ")),
+    }
 }
 
 /// Returns the last lines of a node's log, in words.
@@ -399,6 +420,8 @@ pub(super) fn log_tail(directory: &Directory, manifest: &Manifest, name: &str) -
 /// # Errors
 /// If a process cannot be ended.
 pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)> {
+    directory.require()?;
+    let _lock = lock(directory)?;
     let mut manifest = directory.require()?;
     let alive: Vec<ProcessId> =
         manifest.nodes.iter().filter_map(|node| node.process).filter(|p| p.is_alive()).collect();
@@ -421,6 +444,7 @@ pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)
     }
     if purge {
         directory.purge(&manifest)?;
+        directory.remove_if_empty()?;
     } else {
         directory.save(&manifest)?;
     }

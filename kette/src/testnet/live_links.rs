@@ -2,13 +2,17 @@
 
 use super::{
     directory::{Directory, Manifest, ManifestNode},
-    file, links,
+    links,
 };
-use crate::{client::Client, commands::exit::Exit, run::home::Home};
+use crate::{
+    client::Client,
+    commands::exit::Exit,
+    run::{cut::Cut, home::Home},
+};
 use anyhow::Context as _;
 use futures::future::join_all;
 use kette_rpc::{Link, Links};
-use kette_sim::scenario::{Plan, edges, select};
+use kette_sim::scenario::edges;
 use kette_types::PeerId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,7 +25,6 @@ use std::{
 pub struct LiveLinks {
     directory: Directory,
     manifest: Manifest,
-    plan: Plan,
     ids: Vec<PeerId>,
 }
 
@@ -60,13 +63,8 @@ impl LiveLinks {
     /// If there is no network, or its files are damaged.
     pub fn open(directory: &Directory) -> anyhow::Result<Self> {
         let manifest = directory.require()?;
-        // Groups are named only in the network's file, which may be gone: nodes then go by their own names.
-        let groups = file::load(&manifest.source)
-            .and_then(|file| Ok(Plan::new(&file).map_err(anyhow::Error::msg)?.groups));
-        let nodes = manifest.nodes.iter().map(|node| node.plan.clone()).collect();
-        let plan = Plan { nodes, groups: groups.unwrap_or_default(), discovery: true };
         let ids = manifest.peer_ids()?;
-        Ok(Self { directory: directory.clone(), manifest, plan, ids })
+        Ok(Self { directory: directory.clone(), manifest, ids })
     }
 
     /// Returns the nodes, in their order.
@@ -91,7 +89,7 @@ impl LiveLinks {
     pub fn select(&self, patterns: &str) -> anyhow::Result<Vec<usize>> {
         let patterns: Vec<String> =
             patterns.split(',').map(|text| text.trim().to_owned()).collect();
-        select::select(&self.plan, &patterns).map_err(anyhow::Error::msg)
+        self.manifest.select(&patterns)
     }
 
     /// Returns what a node's ways are to be like, as its directory has it.
@@ -137,7 +135,8 @@ impl LiveLinks {
             links.list.len() - 1
         });
         change(&mut links.list[place]);
-        links.check().map_err(anyhow::Error::msg)?;
+        let named = || format!("the way from {} to {}", self.name(from), self.name(to));
+        links.check().map_err(anyhow::Error::msg).with_context(named)?;
         links::write(&self.home(from), &links)
     }
 
@@ -158,26 +157,107 @@ impl LiveLinks {
             let links = self.wanted(*node)?;
             self.order(*node, "kette_setLinks", vec![json!(links)]).await
         });
-        self.deaf(nodes, join_all(told).await)
+        deaf(nodes, join_all(told).await)
     }
 
-    /// Cuts each node from those of another side, for some time if said; returns who did not hear it.
+    /// Cuts each node from those of another side, for some time if said; returns who did not hear it. It finds the file at
+    /// its next start.
     ///
     /// # Errors
-    /// If a node refuses.
+    /// If a node refuses, or a directory cannot be written.
     pub async fn part(
         &self,
         sides: &[Option<usize>],
         lasts: Option<Duration>,
     ) -> anyhow::Result<Vec<usize>> {
         let nodes: BTreeSet<usize> = (0..sides.len()).collect();
-        let told = nodes.iter().map(|node| {
-            let cut: Vec<PeerId> = self.parted(*node, sides).map(|other| self.ids[other]).collect();
-            let seconds = lasts.map(|lasts| lasts.as_secs());
-            self.order(*node, "kette_setCut", vec![json!(cut), json!(seconds)])
+        for node in &nodes {
+            let peers = self.parted(*node, sides).map(|other| self.ids[other]).collect();
+            Cut::new(peers, lasts).write(&self.home(*node))?;
+        }
+        self.tell_cuts(&nodes).await
+    }
+
+    /// Puts a node that joined on the side of another one, if that is cut off from anybody; returns whether it is.
+    ///
+    /// # Errors
+    /// If a node refuses, or a directory cannot be written.
+    pub async fn take_side(&self, newcomer: usize, of: usize) -> anyhow::Result<bool> {
+        let cut = Cut::read(&self.home(of))?;
+        if cut.peers.is_empty() {
+            return Ok(false);
+        }
+        cut.write(&self.home(newcomer))?;
+        let mut others = BTreeSet::new();
+        for other in (0..self.ids.len()).filter(|other| cut.peers.contains(&self.ids[*other])) {
+            let mut theirs = Cut::read(&self.home(other))?;
+            theirs.peers.insert(self.ids[newcomer]);
+            theirs.write(&self.home(other))?;
+            others.insert(other);
+        }
+        self.tell_cuts(&others).await?;
+        Ok(true)
+    }
+
+    /// Tells nodes from whom they are cut off, as their directories have it.
+    async fn tell_cuts(&self, nodes: &BTreeSet<usize>) -> anyhow::Result<Vec<usize>> {
+        let told = nodes.iter().map(|node| async move {
+            let cut = Cut::read(&self.home(*node))?;
+            // Nodes count seconds; a part of one is one.
+            let seconds = cut.remaining().map(|left| left.as_millis().div_ceil(1_000).max(1));
+            self.order(*node, "kette_setCut", vec![json!(cut.peers), json!(seconds)]).await
         });
-        let told = join_all(told).await;
-        self.deaf(&nodes, told)
+        deaf(nodes, join_all(told).await)
+    }
+
+    /// Returns into how many components the network is cut, by what nodes' directories say of cuts; nothing if it is one.
+    /// Two nodes without a cut between them can have a session, if the network looks for sessions or plans this one.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn cut_into(&self) -> anyhow::Result<Option<usize>> {
+        let mut cut: Vec<BTreeSet<PeerId>> = Vec::new();
+        for node in 0..self.ids.len() {
+            let held = self.wanted(node)?.list.into_iter().filter(|link| link.cut);
+            let mut peers = Cut::read(&self.home(node))?.peers;
+            peers.extend(held.map(|link| link.peer));
+            cut.push(peers);
+        }
+        if cut.iter().all(BTreeSet::is_empty) {
+            return Ok(None);
+        }
+        let planned = |a: usize, b: usize| {
+            let dials = |from: usize, to| self.manifest.nodes[from].plan.dials.contains(&to);
+            !self.manifest.planned_only || dials(a, b) || dials(b, a)
+        };
+        let is_open = |a: usize, b: usize| {
+            planned(a, b) && !cut[a].contains(&self.ids[b]) && !cut[b].contains(&self.ids[a])
+        };
+        let mut left: BTreeSet<usize> = (0..self.ids.len()).collect();
+        let mut count = 0;
+        while let Some(first) = left.pop_first() {
+            count += 1;
+            let mut reached = vec![first];
+            while let Some(node) = reached.pop() {
+                let next: Vec<usize> =
+                    left.iter().copied().filter(|other| is_open(node, *other)).collect();
+                left.retain(|other| !next.contains(other));
+                reached.extend(next);
+            }
+        }
+        Ok((count > 1).then_some(count))
+    }
+
+    /// Makes sure that a node runs.
+    ///
+    /// # Errors
+    /// If none does.
+    pub fn require_up(&self) -> anyhow::Result<()> {
+        if self.manifest.nodes.iter().any(ManifestNode::is_alive) {
+            return Ok(());
+        }
+        let text = format!("no node of `{}` runs: `kette net up` starts it", self.manifest.name);
+        Err(Exit::NotUp(text).into())
     }
 
     /// Returns who is on another side than a node.
@@ -206,23 +286,16 @@ impl LiveLinks {
         }
     }
 
-    fn deaf(
-        &self,
-        nodes: &BTreeSet<usize>,
-        told: Vec<anyhow::Result<bool>>,
-    ) -> anyhow::Result<Vec<usize>> {
-        let mut deaf = Vec::new();
-        for (node, told) in nodes.iter().zip(told) {
-            if !told? {
-                deaf.push(*node);
+    /// Names nodes that were not told, with what becomes of them; returns their names.
+    pub fn say_deaf(&self, deaf: &[usize], then: &str) -> Vec<String> {
+        for node in deaf {
+            let name = self.name(*node);
+            match self.manifest.nodes[*node].is_alive() {
+                true => eprintln!("{name} runs and does not answer: tell it again when it does"),
+                false => eprintln!("{name} is down: it {then}"),
             }
         }
-        if deaf.len() == nodes.len() {
-            let text =
-                format!("no node of `{}` answers: `kette net up` starts it", self.manifest.name);
-            return Err(Exit::NotUp(text).into());
-        }
-        Ok(deaf)
+        deaf.iter().map(|node| self.name(*node).to_owned()).collect()
     }
 
     /// Asks all nodes; who does not answer says nothing.
@@ -263,4 +336,15 @@ impl LiveLinks {
         let up = seen.iter().zip(lowest).filter(|(seen, _)| seen.is_some());
         up.map(|(_, lowest)| lowest).collect::<BTreeSet<_>>().len()
     }
+}
+
+/// Returns who was not reached.
+fn deaf(nodes: &BTreeSet<usize>, told: Vec<anyhow::Result<bool>>) -> anyhow::Result<Vec<usize>> {
+    let mut deaf = Vec::new();
+    for (node, told) in nodes.iter().zip(told) {
+        if !told? {
+            deaf.push(*node);
+        }
+    }
+    Ok(deaf)
 }

@@ -3,6 +3,7 @@
 use super::{
     control::Control,
     directory::{Manifest, ManifestNode},
+    observe,
     plan::{PortTurn, Ports, is_free},
 };
 use crate::run::home::Home;
@@ -12,7 +13,7 @@ use kette_sim::scenario::{PlannedNode, plan::NODES_MAX};
 /// A node to be.
 #[derive(Clone, Debug, Default)]
 pub struct Newcomer {
-    /// Its name; `node-N` without.
+    /// Its name; the next one as the others are named, without.
     pub name: Option<String>,
     /// Region label.
     pub region: String,
@@ -39,7 +40,7 @@ pub fn add(control: &mut Control, newcomer: &Newcomer) -> anyhow::Result<usize> 
     if index >= NODES_MAX {
         bail!("{NODES_MAX} nodes are the most");
     }
-    let name = newcomer.name.clone().unwrap_or_else(|| free_name(manifest));
+    let name = newcomer.name.clone().unwrap_or_else(|| free_name(manifest, newcomer.miner));
     check_name(manifest, &name)?;
     let first = manifest.nodes.first().context("a network without nodes")?;
     let genesis = Home::new(control.directory.node(&first.plan.name)).genesis();
@@ -76,6 +77,7 @@ pub fn add(control: &mut Control, newcomer: &Newcomer) -> anyhow::Result<usize> 
     let node = ManifestNode { plan, ports, peer_id, process: None, binary: None, joined: true };
     control.manifest.nodes.push(node);
     control.save()?;
+    observe::refresh(&control.directory, &control.manifest)?;
     Ok(index)
 }
 
@@ -94,6 +96,7 @@ pub fn remove(control: &mut Control, index: usize, purge: bool) -> anyhow::Resul
         control.manifest.left.push(node.plan.name.clone());
     }
     control.save()?;
+    observe::refresh(&control.directory, &control.manifest)?;
     if purge {
         control.directory.remove_node(&node.plan.name)?;
     }
@@ -127,10 +130,41 @@ pub fn carry_over(nodes: &mut Vec<ManifestNode>, old: &Manifest) {
     nodes.extend(old.nodes.iter().filter(|node| node.joined).cloned());
 }
 
-fn free_name(manifest: &Manifest) -> String {
-    let names = (manifest.nodes.len()..).map(|number| format!("node-{number}"));
-    let taken = |name: &String| manifest.nodes.iter().any(|node| node.plan.name == *name);
-    names.filter(|name| !taken(name)).find(|_| true).unwrap_or_default()
+/// Returns the next name in the row of the nodes that do the same: `node10` after `node9`, `full-2` after `full-1`. A
+/// newcomer has no stake, so beside validators alone it is a `node`.
+fn free_name(manifest: &Manifest, miner: bool) -> String {
+    let nodes = &manifest.nodes;
+    let alike = |node: &&ManifestNode| node.plan.stake == 0 && node.plan.miner == miner;
+    let silent = |node: &&ManifestNode| node.plan.stake == 0;
+    let last = nodes.iter().rfind(alike).or_else(|| nodes.iter().rfind(silent));
+    let names = || nodes.iter().map(|node| node.plan.name.as_str()).chain(left(manifest));
+    let (row, from) = match last.and_then(|node| numbered(&node.plan.name)) {
+        Some((row, _)) => {
+            let taken = names().filter_map(numbered).filter(|(other, _)| *other == row);
+            (row.to_owned(), taken.map(|(_, number)| number).max().map_or(0, |max| max + 1))
+        }
+        None => {
+            let dash = nodes
+                .iter()
+                .all(|node| numbered(&node.plan.name).is_none_or(|(row, _)| row.ends_with('-')));
+            let numbers = nodes.iter().filter_map(|node| numbered(&node.plan.name));
+            let first = numbers.map(|(_, number)| number).min();
+            let row = if dash { "node-" } else { "node" };
+            (row.to_owned(), nodes.len() as u64 + first.unwrap_or(0).min(1))
+        }
+    };
+    let mut free = (from..).map(|number| format!("{row}{number}"));
+    free.find(|name| names().all(|known| known != name)).unwrap_or_default()
+}
+
+fn left(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    manifest.left.iter().map(String::as_str)
+}
+
+/// Splits `node9` into `node` and 9.
+fn numbered(name: &str) -> Option<(&str, u64)> {
+    let row = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some((row, name[row.len()..].parse().ok()?))
 }
 
 /// Names become directories and parts of patterns.
@@ -159,4 +193,32 @@ fn free_ports(manifest: &Manifest) -> anyhow::Result<Ports> {
     let is_good =
         |ports: &Ports| [ports.p2p, ports.rpc].iter().all(|port| !used(*port) && is_free(*port));
     tried.find(is_good).context("no free ports above those of the network")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testnet::watch::links::tests::network;
+
+    #[test]
+    fn a_newcomer_is_named_as_the_others_are() {
+        let (mut manifest, _) = network("atmn", &[]);
+        assert_eq!(free_name(&manifest, true), "node10");
+        assert_eq!(free_name(&manifest, false), "node10");
+        manifest.left.push("node10".to_owned());
+        assert_eq!(free_name(&manifest, true), "node11");
+        let mut rename = |names: &dyn Fn(usize) -> String| {
+            for (index, node) in manifest.nodes.iter_mut().enumerate() {
+                node.plan.name = names(index);
+            }
+            free_name(&manifest, true)
+        };
+        assert_eq!(rename(&|index| format!("n-{index}")), "n-10");
+        assert_eq!(rename(&|index| ["a", "b"][index % 2].to_owned()), "node-11", "node10 has left");
+        for (index, node) in manifest.nodes.iter_mut().enumerate() {
+            node.plan.name = format!("validator{}", index + 1);
+            node.plan.stake = 100;
+        }
+        assert_eq!(free_name(&manifest, false), "node11", "it is no validator");
+    }
 }

@@ -1,5 +1,6 @@
 //! Ports: what processes need on top of a [`kette_sim::scenario::Plan`].
 
+use super::listener::Listener;
 use anyhow::bail;
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode};
 use serde::{Deserialize, Serialize};
@@ -55,8 +56,8 @@ fn ports(file: &NetworkFile, count: usize, base_port: Option<u16>) -> anyhow::Re
     }
     match busy {
         Some(port) => bail!(
-            "port {port} is in use by another process: choose other ports with --base-port, \
-             or stop what uses it (`ss -ltnp 'sport = :{port}'` shows it)"
+            "{}: choose other ports with --base-port, or end that process",
+            Listener::on(port)
         ),
         None => bail!("no free block of ports was found"),
     }
@@ -111,6 +112,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let file = file::load("volkskette").unwrap();
         let error = plan(&file, Some(port)).unwrap_err().to_string();
-        assert!(error.contains(&port.to_string()), "{error}");
+        let words = format!("port {port} is in use by process {}", std::process::id());
+        assert!(error.contains(&words), "{error}");
     }
 }

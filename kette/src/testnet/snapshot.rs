@@ -1,15 +1,22 @@
-//! A network's data at one moment, kept beside the network: databases, what validators signed last, the list of nodes.
+//! A network's data at one moment, kept beside the network: the list of its nodes, their databases, keys and links, what
+//! validators signed last. It stays when the network is purged.
 //!
 //! All nodes are saved together, and go back together: a validator that went back alone would sign again what it signed.
 
 use super::{
     control::Control,
     directory::{Directory, Manifest},
+    live_links::LiveLinks,
+    observe,
 };
+use crate::run::home::Home;
 use anyhow::{Context as _, bail};
+use serde::Serialize;
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 /// Suffixes of the files of a database that a clean stop leaves.
@@ -24,15 +31,13 @@ pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)>
     let place = place(&control.directory, name)?;
     if place.exists() {
         bail!(
-            "there is a snapshot `{name}` already: take another name, or remove {}",
-            place.display()
+            "there is a snapshot `{name}` already: take another name, or remove it with `kette net snapshot rm {name}`"
         );
     }
     let running = stop_all(control)?;
     // Whole or not at all: the name appears when everything is copied.
     let draft = place.with_extension("new");
     let copied = copy_out(&control.directory, &control.manifest, &draft).and_then(|bytes| {
-        Directory::new(draft.clone()).save(&control.manifest)?;
         fs::rename(&draft, &place).with_context(|| format!("cannot make {}", place.display()))?;
         Ok(bytes)
     });
@@ -40,63 +45,185 @@ pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)>
     Ok((place, copied?))
 }
 
-/// Puts a network back to a snapshot. Nodes that ran before run again; nodes that joined since are taken out,
-/// with their data and logs. If it breaks off half-way, the same load again completes it.
+/// What a network became when it went back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// All its nodes.
+    pub nodes: Vec<String>,
+    /// Nodes that had left since.
+    pub back: Vec<String>,
+    /// Nodes that had joined since: they are out, with their data and logs.
+    pub gone: Vec<String>,
+    /// Nodes that were started.
+    pub started: Vec<String>,
+    /// Into how many components it is cut, as it was when it was saved.
+    pub cut_into: Option<usize>,
+}
+
+/// Puts a network back to a snapshot as a whole: its nodes, their data, what they are told to be, their links. Nodes that
+/// ran before run again, and with them those that come back.
 ///
 /// # Errors
-/// If there is no such snapshot, a node does not end, or a file cannot be copied.
-pub fn load(control: &mut Control, name: &str) -> anyhow::Result<()> {
-    let place = place(&control.directory, name)?;
-    let Some(mut saved) = Directory::new(place).load()? else {
-        bail!("there is no snapshot `{name}`: there are {}", names(&control.directory)?.join(", "));
-    };
+/// If there is no such snapshot, a node does not end or start, or a file cannot be copied.
+pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
+    let mut saved = manifest(&control.directory, name)?;
     if saved.genesis != control.manifest.genesis {
         bail!("snapshot `{name}` is of a network with another genesis");
     }
     // Copied before anything is stopped or removed: if the disk is full, the network goes on as it was.
     let draft = control.directory.path().join(FOLDER).join(DRAFT);
-    let source = Directory::new(self::place(&control.directory, name)?);
+    let source = Directory::new(place(&control.directory, name)?);
     copy_out(&source, &saved, &draft).inspect_err(|_| drop(fs::remove_dir_all(&draft)))?;
     let running: Vec<String> =
         stop_all(control)?.into_iter().map(|node| control.name(node).to_owned()).collect();
-    for node in &control.manifest.nodes {
-        let name = &node.plan.name;
-        control.directory.remove_database(name)?;
-        if saved.nodes.iter().all(|known| known.plan.name != *name) {
-            control.directory.remove_node(name)?;
-        }
-    }
-    put_nodes(&Directory::new(draft.clone()), &control.directory, &saved, rename)?;
+    let names = |manifest: &Manifest| -> Vec<String> {
+        manifest.nodes.iter().map(|node| node.plan.name.clone()).collect()
+    };
+    let (now, then) = (names(&control.manifest), names(&saved));
+    let without = |these: &[String], others: &[String]| -> Vec<String> {
+        these.iter().filter(|name| !others.contains(name)).cloned().collect()
+    };
+    let (back, gone) = (without(&then, &now), without(&now, &then));
+    replace(control, &gone, &saved, &draft).with_context(|| {
+        format!("the network is half restored: repeat `kette net snapshot load {name}`")
+    })?;
     fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
     for node in &mut saved.nodes {
         node.process = None;
     }
     control.manifest = saved;
     control.save()?;
-    let nodes: Vec<usize> = (0..control.manifest.nodes.len())
-        .filter(|node| running.iter().any(|name| name == control.name(*node)))
-        .collect();
-    start_all(control, &nodes)
+    observe::refresh(&control.directory, &control.manifest)?;
+    let starts = |name: &str| {
+        let ran = |list: &[String]| list.iter().any(|known| known == name);
+        ran(&running) || (!running.is_empty() && ran(&back))
+    };
+    let nodes: Vec<usize> =
+        (0..control.manifest.nodes.len()).filter(|node| starts(control.name(*node))).collect();
+    start_all(control, &nodes)?;
+    let cut_into = LiveLinks::open(&control.directory)?.cut_into()?;
+    let started = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
+    Ok(Restored { nodes: then, back, gone, started, cut_into })
 }
 
-/// Returns the names of all snapshots of a network.
+/// Puts what was saved, and lies in `draft`, in the place of what is there.
+fn replace(
+    control: &Control,
+    gone: &[String],
+    saved: &Manifest,
+    draft: &Path,
+) -> anyhow::Result<()> {
+    for name in gone {
+        control.directory.remove_node(name)?;
+    }
+    for node in &saved.nodes {
+        let name = &node.plan.name;
+        control.directory.remove_database(name)?;
+        // What was ordered or signed since is not so any more for anybody: the whole network goes back.
+        let home = Home::new(control.directory.node(name));
+        for path in [home.links(), home.cut(), home.byzantine(), home.sign_state()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    put_all(&Directory::new(draft.to_path_buf()), &control.directory, saved, rename).map(drop)
+}
+
+/// Reads which nodes a snapshot has.
+///
+/// # Errors
+/// If there is no such snapshot.
+pub fn manifest(directory: &Directory, name: &str) -> anyhow::Result<Manifest> {
+    match Directory::new(place(directory, name)?).load()? {
+        Some(saved) => Ok(saved),
+        None => Err(missing(directory, name)),
+    }
+}
+
+fn missing(directory: &Directory, name: &str) -> anyhow::Error {
+    let there = match list(directory).unwrap_or_default() {
+        known if known.is_empty() => "`kette net snapshot save NAME` makes one".to_owned(),
+        known => {
+            let names: Vec<String> = known.into_iter().map(|saved| saved.snapshot).collect();
+            format!("there are {}", names.join(", "))
+        }
+    };
+    anyhow::anyhow!("there is no snapshot `{name}`: {there}")
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// Its name.
+    pub snapshot: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// When it was made, seconds since 1970.
+    pub saved_at: u64,
+}
+
+/// Returns all snapshots of a directory, also after its network was purged.
 ///
 /// # Errors
 /// If the directory cannot be read.
-pub fn names(directory: &Directory) -> anyhow::Result<Vec<String>> {
-    let place = directory.path().join(FOLDER);
-    if !place.exists() {
+pub fn list(directory: &Directory) -> anyhow::Result<Vec<Saved>> {
+    let folder = directory.path().join(FOLDER);
+    if !folder.exists() {
         return Ok(Vec::new());
     }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&place).with_context(|| place.display().to_string())? {
-        let entry = entry?;
-        if entry.path().join("network.json").exists() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let (path, snapshot) = (entry?.path(), String::new());
+        let snapshot =
+            path.file_name().map_or(snapshot, |name| name.to_string_lossy().into_owned());
+        // One that is about to be made is none.
+        let Ok(place) = place(directory, &snapshot) else { continue };
+        let Some(manifest) = Directory::new(place.clone()).load()? else { continue };
+        let time = fs::metadata(&place)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        found.push(Saved {
+            snapshot,
+            bytes: size(&path)?,
+            path,
+            nodes: manifest.nodes.len(),
+            saved_at: time.as_secs(),
+        });
     }
-    names.sort();
-    Ok(names)
+    found.sort_by(|a, b| a.snapshot.cmp(&b.snapshot));
+    Ok(found)
+}
+
+/// Removes a snapshot.
+///
+/// # Errors
+/// If there is none, or a file cannot be removed.
+pub fn remove(directory: &Directory, name: &str) -> anyhow::Result<()> {
+    manifest(directory, name)?;
+    let path = place(directory, name)?;
+    fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    // Goes away with the last one.
+    let _ = fs::remove_dir(directory.path().join(FOLDER));
+    Ok(())
+}
+
+fn size(path: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() {
+            size(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
+    }
+    Ok(bytes)
 }
 
 const FOLDER: &str = "snapshots";
@@ -132,17 +259,20 @@ fn copy_out(directory: &Directory, manifest: &Manifest, to: &Path) -> anyhow::Re
     }
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let target = Directory::new(to.to_path_buf());
-    put_nodes(directory, &target, manifest, copy)
+    let bytes = put_all(directory, &target, manifest, copy)?;
+    target.save(manifest)?;
+    Ok(bytes)
 }
 
-/// Puts databases and homes of all nodes elsewhere; not logs, which go on.
-fn put_nodes(
+/// Puts databases and homes of all nodes elsewhere, and the network's own files; not logs, which go on.
+fn put_all(
     from: &Directory,
     to: &Directory,
     manifest: &Manifest,
     put: fn(&Path, &Path) -> anyhow::Result<u64>,
 ) -> anyhow::Result<u64> {
-    let mut bytes = 0;
+    let mut bytes = put(&from.network_file(), &to.network_file())?;
+    bytes += put(&from.genesis(), &to.genesis())?;
     for node in &manifest.nodes {
         let name = &node.plan.name;
         for suffix in DATABASE {
@@ -155,12 +285,6 @@ fn put_nodes(
         }
         let home = to.node(name);
         fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-        // What was signed since is not so any more for anybody: the whole network goes back.
-        let state = crate::run::home::Home::new(home.clone()).sign_state();
-        if state.exists() {
-            fs::remove_file(&state)
-                .with_context(|| format!("cannot remove {}", state.display()))?;
-        }
         let source = from.node(name);
         let entries = fs::read_dir(&source).with_context(|| source.display().to_string())?;
         // All of them first: they may move.
@@ -177,7 +301,7 @@ fn put_nodes(
 fn copy(from: &Path, to: &Path) -> anyhow::Result<u64> {
     match fs::copy(from, to) {
         Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !from.exists() => Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(0),
         Err(error) => Err(error)
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display())),
     }
@@ -187,7 +311,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<u64> {
 fn rename(from: &Path, to: &Path) -> anyhow::Result<u64> {
     match fs::rename(from, to) {
         Ok(()) => Ok(0),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !from.exists() => Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(0),
         Err(error) => Err(error)
             .with_context(|| format!("cannot move {} to {}", from.display(), to.display())),
     }

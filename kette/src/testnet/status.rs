@@ -36,7 +36,7 @@ pub struct NetworkStatus {
     pub handshakes: u64,
     /// Share of sessions begun whose hello was done, percent.
     pub handshake_success: f64,
-    /// Groups of running nodes without a session between them.
+    /// Components: running nodes that sessions join.
     pub components: usize,
     /// Sessions, each counted once.
     pub sessions: usize,

@@ -1,6 +1,6 @@
 //! `kette net generate`: what it writes starts, and other programs can read it.
 
-use crate::harness::{Ports, kette, secs, text, until};
+use crate::harness::{Ports, Ran, kette, secs, text, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -50,8 +50,8 @@ fn a_generated_network_starts_by_its_commands() {
     let folder = tempfile::tempdir().expect("a folder");
     let (out, ports) = (folder.path().join("net"), Ports::claim());
     let base = ports.p2p(0).to_string();
-    let binary = env!("CARGO_BIN_EXE_kette");
-    let written = generate(&out, &["--nodes", "3", "--base-port", &base, "--binary", binary]);
+    // Nobody says where the program is: it is this one.
+    let written = generate(&out, &["--nodes", "3", "--base-port", &base]);
     assert_eq!(
         (written["nodes"].as_u64(), written["insecure_keys"].as_bool()),
         (Some(3), Some(true))
@@ -63,8 +63,13 @@ fn a_generated_network_starts_by_its_commands() {
     let mut nodes = Nodes(Vec::new());
     let mut rpcs = Vec::new();
     for command in commands {
-        let words: Vec<&str> = command.split_whitespace().collect();
-        let checked = kette(&[&words[1..], &["--check"]].concat()).json();
+        let shell = |line: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", line]).env_remove("KETTE");
+            shell
+        };
+        let checked: Ran = shell(&format!("{command} --check")).output().expect("a shell").into();
+        let checked = checked.json();
         assert_eq!(
             (checked["votes"].as_bool(), &checked["genesis"]),
             (Some(true), &written["genesis"])
@@ -72,9 +77,10 @@ fn a_generated_network_starts_by_its_commands() {
         let rpc = checked["rpc"].as_str().expect("an address").to_owned();
         rpcs.push(format!("http://{rpc}"));
         let log = fs::File::create(folder.path().join(rpc.replace(':', "-"))).expect("a log");
-        let mut command = Command::new(words[0]);
         let err = log.try_clone().expect("a log");
-        nodes.0.push(command.args(&words[1..]).stdout(log).stderr(err).spawn().expect("it starts"));
+        // The shell becomes the program, so that a signal reaches it.
+        let mut command = shell(&format!("exec {command}"));
+        nodes.0.push(command.stdout(log).stderr(err).spawn().expect("it starts"));
     }
     until("final blocks on all nodes", secs(60), || {
         let mut seen = Vec::new();

@@ -9,6 +9,7 @@ mod damage;
 mod generate;
 mod import;
 mod join;
+mod net_json;
 mod net_load;
 mod net_run;
 mod net_test;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    net::TcpListener,
     process::Stdio,
 };
 
@@ -88,7 +89,8 @@ fn validators_are_ended_held_replaced_and_made_to_lie() {
 
     net.run("byz", &["validator4", "twin"]).fails(2, &["one identity at two places"]);
     net.run("byz", &["validator4", "selfish-miner"]).fails(2, &["proof of work"]);
-    net.run("byz", &["validator4", "liar"]).fails(2, &["is no role", "equivocating-voter"]);
+    net.run("byz", &["validator4", "liar"])
+        .fails(2, &["is no role", "equivocating-voter", "`honest`"]);
     said(&net.run("byz", &["validator4", "equivocating-voter"]));
     let jailed = || {
         let shown = rpcs[0].ask("kette_validators", json!([]));
@@ -102,6 +104,24 @@ fn validators_are_ended_held_replaced_and_made_to_lie() {
     agreed(&rpcs, now + 3, SOON);
     assert_eq!(net.run("status", &[]).code, 0);
     net.run("mine", &["validator1", "on"]).fails(2, &["no miners"]);
+
+    // Somebody else takes the port of a node that is down.
+    said(&net.run("stop", &["validator4"]));
+    let port = rpcs[3].0;
+    let thief = TcpListener::bind(("127.0.0.1", port)).expect("it is free");
+    let words = format!("port {port} is in use by process {}", std::process::id());
+    net.run("start", &["validator4"]).fails(3, &["validator4 cannot start", &words]);
+    drop(thief);
+    said(&net.run("start", &["validator4"]));
+
+    // One command at a time: the other one is named.
+    let lock = fs::File::options().write(true).open(net.home().join("network.lock"));
+    let lock = lock.expect("commands made it");
+    lock.lock().expect("nobody has it");
+    fs::write(net.home().join("network.lock"), "`kette net run x` (process 12)").expect("words");
+    net.run("heal", &[]).fails(4, &["`kette net run x` (process 12) works on the network"]);
+    drop(lock);
+    said(&net.run("heal", &[]));
 }
 
 /// Three miners: add, rm, exec, mine, snapshot, logs, fork.
@@ -115,8 +135,17 @@ fn networks_grow_shrink_fork_and_go_back() {
     assert_eq!((&added[0]["node"], &added[0]["p2p"]), (&json!("c"), &json!(ports.p2p(2))));
     agreed(&net.rpcs(), 2, SOON);
     net.run("add", &["a"]).fails(2, &["take another name"]);
+    // Newcomers do not join what is cut.
+    said(&net.run("partition", &["--groups", "a,c/b"]));
     let two = said(&net.run("add", &["--count", "2"]));
     assert_eq!((&two[0]["node"], &two[1]["node"]), (&json!("node-3"), &json!("node-4")));
+    net.until("newcomers on one side", SOON, |status| {
+        let peers = |node: usize| status["list"][node]["peers"].as_u64();
+        peers(1) == Some(0) && peers(3) >= Some(1) && peers(4) >= Some(1)
+    });
+    let scraped = fs::read_to_string(net.home().join("observability/targets.json"));
+    assert!(scraped.expect("a file").contains("\"node\": \"node-4\""));
+    said(&net.run("heal", &[]));
     let left = said(&net.run("rm", &["node-3", "--purge"]));
     assert_eq!(left["left"], json!(["node-3"]));
     assert!(!net.database("node-3").exists());
@@ -145,8 +174,17 @@ fn networks_grow_shrink_fork_and_go_back() {
     net.until("blocks after the snapshot", secs(60), |status| {
         status["height"].as_u64() > at.map(|height| height + 5)
     });
+    // Who left since is back, and who joined is out.
+    said(&net.run("rm", &["node-4", "--purge"]));
+    said(&net.run("add", &["late"]));
     said(&net.run("stop", &["*"]));
-    said(&sub(&net, &["snapshot", "load", "one"]));
+    let loaded = said(&sub(&net, &["snapshot", "load", "one"]));
+    assert_eq!((&loaded["back"], &loaded["gone"]), (&json!(["node-4"]), &json!(["late"])));
+    assert_eq!(
+        (&loaded["started"], net.names()),
+        (&json!([]), ["a", "b", "c", "node-4"].map(String::from).to_vec())
+    );
+    assert!(!net.database("late").exists());
     said(&net.run("start", &["node-4"]));
     let back = net.until("the node is back", SOON, |status| height(status, 3) > Some(0)).0;
     assert!(height(&back, 3) <= at.map(|height| height + 2), "{at:?} and {back}");
@@ -163,6 +201,16 @@ fn networks_grow_shrink_fork_and_go_back() {
         (&json!(3), vec!["a".into(), "c".into(), "node-4".into()])
     );
     logs(&net);
+
+    // A snapshot outlives its network, and brings it back.
+    let purged = said(&net.run("down", &["--purge"]));
+    assert_eq!(purged["snapshots"][0]["snapshot"], "one", "{purged}");
+    let loaded = said(&sub(&net, &["snapshot", "load", "one"]));
+    assert_eq!(loaded["nodes"], json!(["a", "b", "c", "node-4"]));
+    let up = net.run("up", &[]).json();
+    assert!(up["running"] == 4 && up["height"].as_u64().map(|height| height + 2) >= at, "{up}");
+    said(&sub(&net, &["snapshot", "rm", "one"]));
+    assert_eq!(said(&sub(&net, &["snapshot", "list"])), json!([]));
 }
 
 fn logs(net: &Net) {

@@ -84,6 +84,22 @@ fn links_are_slow_from_the_first_session_on_and_after_a_restart() {
 fn a_partition_heals_by_itself_and_a_cut_of_one_direction_by_command() {
     let ports = Ports::claim();
     let net = up(&ports);
+    // Neither the end of a node nor that of the network heals a cut.
+    net.run("partition", &["--groups", "n-0,n-1/n-2", "--for", "1h"]).json();
+    let set = link(&net, &["set", "n-0", "n-2", "--jitter", "1ms"]);
+    assert_eq!(set["without_session"], json!([["n-0", "n-2"]]), "{set}");
+    net.run("kill", &["n-2"]).json();
+    net.run("start", &["n-2"]).json();
+    assert_eq!(way(&net, "n-2", "n-1")["cut"], true);
+    net.run("down", &[]).json();
+    let file = net.home().parent().expect("it lies in one").join("net.toml");
+    let again = net.run("up", &["--file", text(&file)]).json();
+    assert_eq!((&again["running"], &again["cut_into"]), (&json!(3), &json!(2)), "{again}");
+    assert_eq!(
+        (way(&net, "n-2", "n-1")["cut"].clone(), &again["components"]),
+        (json!(true), &json!(2))
+    );
+
     let parted = net.run("partition", &["--groups", "n-0,n-1/n-2", "--for", "4s"]).json();
     figure("partition of three nodes: sessions gone, ms", &parted["ms"]);
     assert_eq!((&parted["components"], &parted["for_seconds"]), (&json!(2), &json!(4)), "{parted}");
@@ -103,6 +119,9 @@ fn a_partition_heals_by_itself_and_a_cut_of_one_direction_by_command() {
     agreed(&net.rpcs(), 3, SOON);
 
     net.run("partition", &["--groups", "n-0/n-0"]).fails(2, &["two groups"]);
+    net.run("partition", &["--groups", "n-0,n-0/n-1"]).fails(2, &["n-0 is named twice"]);
+    kette(&["net", "link", "set", "n-0", "n-1", "--latency", "80", "--home", text(&net.home())])
+        .fails(2, &["80 what? write 80ms"]);
     net.run("partition", &["--groups", "n-0"]).fails(2, &["two groups"]);
     net.run("partition", &["--groups", "n-0/n-9"]).fails(2, &["n-9", "n-0"]);
 }

@@ -108,7 +108,7 @@ fn a_cut_network_is_two_groups_and_its_score_falls() {
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .expect("it runs");
-    assert!(line.contains("2 groups: PARTITION"), "{line}");
+    assert!(line.contains("2 components: PARTITION"), "{line}");
     net.run("heal", &[]).json();
     let (_, took) = net.until("one group", SOON, |status| status["components"] == 1);
     figure("watch: one group again, s", took.as_secs_f64());

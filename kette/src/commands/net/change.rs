@@ -4,7 +4,7 @@
 use super::{Where, process};
 use crate::{
     commands::{block_on, output},
-    run::byzantine,
+    run::{byzantine, clock},
     testnet::{control::Control, insight},
 };
 use anyhow::{Context as _, bail};
@@ -91,7 +91,9 @@ pub fn byz(args: &Byz, json: bool) -> anyhow::Result<()> {
     let nodes = control.select(std::slice::from_ref(&args.node), false)?;
     let role = match args.role.as_str() {
         "honest" => None,
-        name => Some(byzantine::role(name)?),
+        name => {
+            Some(byzantine::role(name).map_err(|error| anyhow::anyhow!("{error}, or `honest`"))?)
+        }
     };
     if let Some(role) = role {
         let spec = spec(&control)?;
@@ -111,7 +113,9 @@ pub fn byz(args: &Byz, json: bool) -> anyhow::Result<()> {
         control.manifest.nodes[*node].plan.byzantine = role;
     }
     let shown = role.map(insight::word).transpose()?;
-    apply(&mut control, &nodes, &json!({ "role": shown.as_deref().unwrap_or("honest") }), json)
+    let shown = shown.as_deref().unwrap_or("honest");
+    apply(&mut control, &nodes)?;
+    show(&control, &nodes, &json!({ "role": shown }), &format!("restarted, {shown}"), json)
 }
 
 /// Restarts nodes with another program.
@@ -127,7 +131,9 @@ pub fn upgrade(args: &Upgrade, json: bool) -> anyhow::Result<()> {
     for node in &nodes {
         control.manifest.nodes[*node].binary = Some(binary.clone());
     }
-    apply(&mut control, &nodes, &json!({ "binary": binary, "version": version }), json)
+    apply(&mut control, &nodes)?;
+    let text = format!("restarted with {version}, {}", binary.display());
+    show(&control, &nodes, &json!({ "binary": binary, "version": version }), &text, json)
 }
 
 /// Asks a program what it is.
@@ -152,20 +158,19 @@ pub fn clock(args: &Clock, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&place.directory()?)?;
     let nodes = control.select(std::slice::from_ref(node), false)?;
     let ahead = offset_ms(by)?;
-    if ahead != 0 && !cfg!(debug_assertions) {
-        bail!(
-            "only builds with debug assertions can have a wrong clock (`cargo build` without --release)"
-        );
-    }
-    if ahead != 0 && !crate::commands::node_tests::is_local(&spec(&control)?) {
-        bail!(
-            "clocks are wrong only on chains whose genesis says `network: local` under config.kette"
-        );
+    if let Some(why) = clock::refusal(ahead, &spec(&control)?) {
+        bail!("{why}");
     }
     for node in &nodes {
         control.manifest.nodes[*node].plan.clock_offset_ms = ahead;
     }
-    apply(&mut control, &nodes, &json!({ "ahead_ms": ahead }), json)
+    apply(&mut control, &nodes)?;
+    let text = match ahead {
+        0 => "restarted with the right clock".to_owned(),
+        1.. => format!("restarted with a clock {ahead} ms ahead"),
+        _ => format!("restarted with a clock {} ms behind", ahead.unsigned_abs()),
+    };
+    show(&control, &nodes, &json!({ "ahead_ms": ahead }), &text, json)
 }
 
 /// Reads `+2s`, `-500ms`, `0`.
@@ -176,6 +181,9 @@ fn offset_ms(text: &str) -> anyhow::Result<i64> {
     };
     if time == "0" {
         return Ok(0);
+    }
+    if time.bytes().all(|byte| byte.is_ascii_digit()) && !time.is_empty() {
+        bail!("{text} what? write {text}s, or {text}ms for milliseconds");
     }
     let time = parse_duration(time).map_err(anyhow::Error::msg)?;
     Ok(sign * i64::try_from(time.as_millis())?)
@@ -197,31 +205,43 @@ pub fn mine(args: &Mine, json: bool) -> anyhow::Result<()> {
         plan.miner = on;
         plan.mine_rate = args.hash_rate.unwrap_or(plan.mine_rate);
     }
-    let shown = json!({ "mining": on });
-    if args.hash_rate.is_some() {
-        return apply(&mut control, &nodes, &shown, json);
+    let shown = json!({ "mining": on, "hash_rate": args.hash_rate });
+    if let Some(rate) = args.hash_rate {
+        apply(&mut control, &nodes)?;
+        let word = if on { "mining" } else { "not mining" };
+        let text = format!("restarted, {word}, {rate} hashes per second at most");
+        return show(&control, &nodes, &shown, &text, json);
     }
     let verb = if on { "kette_startMining" } else { "kette_stopMining" };
     for node in &nodes {
-        let client = control.client(*node)?;
+        let client = control.operator(*node)?;
         block_on(async { client.ask::<Value>(verb, []).await })
             .with_context(|| control.name(*node).to_owned())?;
     }
     control.save()?;
-    show(&control, &nodes, &shown, json)
+    show(&control, &nodes, &shown, if on { "mines" } else { "does not mine" }, json)
 }
 
-fn apply(control: &mut Control, nodes: &[usize], shown: &Value, json: bool) -> anyhow::Result<()> {
+fn apply(control: &mut Control, nodes: &[usize]) -> anyhow::Result<()> {
     control.save()?;
-    process::restart(control, nodes)?;
-    show(control, nodes, shown, json)
+    process::restart(control, nodes)
 }
 
-fn show(control: &Control, nodes: &[usize], shown: &Value, json: bool) -> anyhow::Result<()> {
+/// Says what nodes are now: as data, or in words.
+fn show(
+    control: &Control,
+    nodes: &[usize],
+    shown: &Value,
+    text: &str,
+    json: bool,
+) -> anyhow::Result<()> {
     let names: Vec<&str> = nodes.iter().map(|node| control.name(*node)).collect();
-    let mut value = shown.clone();
-    value["nodes"] = json!(names);
-    output::print(&value, json)
+    if json {
+        let mut value = shown.clone();
+        value["nodes"] = json!(names);
+        return output::print(&value, true);
+    }
+    names.iter().try_for_each(|name| output::line(&format!("{name}: {text}")))
 }
 
 /// Reads the chain of a network.
@@ -240,5 +260,6 @@ mod tests {
             assert_eq!(offset_ms(text).unwrap(), ms, "{text}");
         }
         assert!(offset_ms("soon").is_err());
+        assert!(offset_ms("-2").unwrap_err().to_string().contains("-2 what? write -2s"));
     }
 }

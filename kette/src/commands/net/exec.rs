@@ -1,7 +1,7 @@
 //! `kette net exec`: a `kette` command that asks a node of a network.
 
 use super::Where;
-use crate::{commands::exit::Exit, testnet::control::Control};
+use crate::commands::exit::Exit;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use std::process::Command;
@@ -23,22 +23,21 @@ pub struct Exec {
 /// # Errors
 /// If there is no such node; ends as the command did.
 pub fn run(args: &Exec, json: bool) -> anyhow::Result<()> {
-    let control = Control::take(&args.place.directory()?)?;
-    let nodes = control.select(std::slice::from_ref(&args.node), false)?;
+    let directory = args.place.directory()?;
+    let manifest = directory.require()?;
+    let nodes = manifest.select(std::slice::from_ref(&args.node))?;
     let [node] = nodes.as_slice() else {
         bail!("`{}` means {} nodes: name one", args.node, nodes.len());
     };
-    let node = &control.manifest.nodes[*node];
+    let node = &manifest.nodes[*node];
     let mut command = Command::new(std::env::current_exe()?);
     command
         .env("KETTE_RPC_URL", node.rpc_url())
-        .env("KETTE_HOME", control.directory.node(&node.plan.name))
-        .env("KETTE_DB", control.directory.database(&node.plan.name));
+        .env("KETTE_HOME", directory.node(&node.plan.name))
+        .env("KETTE_DB", directory.database(&node.plan.name));
     if json {
         command.arg("--json");
     }
-    // The command may take long, and others may work on the network meanwhile.
-    drop(control);
     let status = command.args(&args.args).status().context("cannot run kette")?;
     match status.code() {
         Some(0) => Ok(()),

@@ -61,7 +61,19 @@ pub fn run(args: &Fork, json: bool) -> anyhow::Result<()> {
             "converged_hash": one.hash,
             "reorg_depth_max": one.deepest,
         });
-        output::print(&report, json)
+        if json {
+            return output::print(&report, true);
+        }
+        let [left, right] = &sides;
+        output::line(&format!(
+            "a fork from block {from}: {} at {}, {} at {} when healed; one chain at {}, deepest reorganization {}",
+            names(left).join(","),
+            heights[0],
+            names(right).join(","),
+            heights[1],
+            one.height,
+            one.deepest,
+        ))
     })
 }
 

@@ -39,9 +39,10 @@ pub struct GenerateArgs {
     /// Replace what an earlier call wrote there, keys included.
     #[arg(long)]
     force: bool,
-    /// Where the program is on the machines.
-    #[arg(long, value_name = "PATH", default_value = "/usr/local/bin/kette")]
-    binary: String,
+    /// Where the program is on the machines [default: this program if all nodes are on this machine, else
+    /// /usr/local/bin/kette].
+    #[arg(long, value_name = "PATH")]
+    binary: Option<String>,
     /// Container image with the program.
     #[arg(long, default_value = "kette:latest")]
     image: String,

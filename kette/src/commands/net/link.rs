@@ -1,20 +1,22 @@
 //! `kette net link`: what links of a running network are like: set, shown with measured round trips, cleared.
 
-use super::{Where, absolute};
+use super::Where;
 use crate::{
     commands::{exit::Exit, output},
     testnet::{
-        directory::Directory,
         live_links::{LiveLinks, Seen},
+        lock::lock,
     },
 };
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use kette_rpc::Link;
-use kette_sim::scenario::units::{format_rate, parse_duration, parse_rate};
+use kette_rpc::{DELAY_MAX_MS, Link};
+use kette_sim::scenario::units::{format_duration, format_rate, parse_duration, parse_rate};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    fs::File,
+    ops::Deref,
     time::{Duration, Instant},
 };
 
@@ -37,10 +39,10 @@ pub struct SetArgs {
     /// Nodes on the other side.
     b: String,
     /// One-way latency, e.g. 80ms.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_delay)]
     latency: Option<Duration>,
     /// Mean of an exponential extra delay, e.g. 5ms.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_delay)]
     jitter: Option<Duration>,
     /// Share of packets lost, e.g. 1% or 0.01: a delay until they are sent again.
     #[arg(long, value_parser = parse_share)]
@@ -79,18 +81,42 @@ pub fn run(verb: LinkVerb, json: bool) -> anyhow::Result<()> {
     crate::commands::block_on(async {
         match verb {
             LinkVerb::Set(args) => set(args, json).await,
-            LinkVerb::Show(place) => show(&open(&place)?, json).await,
+            LinkVerb::Show(place) => show(&LiveLinks::open(&place.directory()?)?, json).await,
             LinkVerb::Clear(args) => clear(&args, json).await,
         }
     })
 }
 
-fn open(place: &Where) -> anyhow::Result<LiveLinks> {
-    LiveLinks::open(&Directory::new(absolute(place.home.clone())?))
+/// A network's links, which no other command changes meanwhile.
+pub(super) struct Opened {
+    links: LiveLinks,
+    _lock: File,
+}
+
+impl Opened {
+    /// Takes a network.
+    ///
+    /// # Errors
+    /// If there is none, or another command works on it.
+    pub(super) fn new(place: &Where) -> anyhow::Result<Self> {
+        let directory = place.directory()?;
+        directory.require()?;
+        let lock = lock(&directory)?;
+        Ok(Self { links: LiveLinks::open(&directory)?, _lock: lock })
+    }
+}
+
+impl Deref for Opened {
+    type Target = LiveLinks;
+
+    fn deref(&self) -> &LiveLinks {
+        &self.links
+    }
 }
 
 async fn set(args: SetArgs, json: bool) -> anyhow::Result<()> {
-    let links = open(&args.place)?;
+    let links = Opened::new(&args.place)?;
+    links.require_up()?;
     if args.latency.is_none()
         && args.jitter.is_none()
         && args.loss.is_none()
@@ -118,24 +144,24 @@ async fn set(args: SetArgs, json: bool) -> anyhow::Result<()> {
             link.cut |= args.cut;
         })?;
     }
-    let nodes = ways.iter().map(|(from, _)| *from).collect();
-    told(&links, &nodes, ways.len(), json).await
+    told(&links, &ways.iter().map(|(from, _)| *from).collect(), &ways, json).await
 }
 
 async fn clear(args: &ClearArgs, json: bool) -> anyhow::Result<()> {
-    let links = open(&args.place)?;
+    let links = Opened::new(&args.place)?;
+    links.require_up()?;
     let nodes: BTreeSet<usize> = links.select(&args.nodes)?.into_iter().collect();
     for node in &nodes {
         links.clear(*node)?;
     }
-    told(&links, &nodes, 0, json).await
+    told(&links, &nodes, &BTreeSet::new(), json).await
 }
 
 /// Tells nodes what their directories say, and returns when they do it.
 async fn told(
     links: &LiveLinks,
     nodes: &BTreeSet<usize>,
-    ways: usize,
+    ways: &BTreeSet<(usize, usize)>,
     json: bool,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
@@ -154,19 +180,53 @@ async fn told(
     let Some(took) = links.until(begin, WITHIN, does).await else {
         return Err(Exit::TimedOut("nodes do not do what they were told".to_owned()).into());
     };
-    let down = say_deaf(links, &deaf);
+    let apart = apart(links, ways, &links.look().await)?;
+    let down = links.say_deaf(&deaf, "finds its links when it starts");
     let ms = u64::try_from(took.as_millis())?;
-    let value = json!({ "ways": ways, "nodes": wanted.len(), "down": down, "ms": ms });
-    output::print(&value, json)
+    if json {
+        let value = json!({
+            "ways": ways.len(), "nodes": wanted.len(), "down": down, "without_session": apart, "ms": ms,
+        });
+        return output::print(&value, true);
+    }
+    if !apart.is_empty() {
+        let shown: Vec<String> =
+            apart.iter().take(PAIRS_SHOWN).map(|[a, b]| format!("{a} and {b}")).collect();
+        let more = match apart.len().saturating_sub(PAIRS_SHOWN) {
+            0 => String::new(),
+            more => format!(", and {more} more pairs"),
+        };
+        eprintln!("no session now between {}{more}: it acts when they connect", shown.join(", "));
+    }
+    output::line(&match ways.len() {
+        0 => format!("{} nodes have links as fast as this machine, after {ms} ms", wanted.len()),
+        ways => format!("{ways} ways changed on {} nodes, after {ms} ms", wanted.len()),
+    })
 }
 
-/// Names nodes that are down: they find their links when they start.
-pub(super) fn say_deaf(links: &LiveLinks, deaf: &[usize]) -> Vec<String> {
-    let names: Vec<String> = deaf.iter().map(|node| links.name(*node).to_owned()).collect();
-    if !names.is_empty() {
-        eprintln!("down, and not told: {}", names.join(", "));
+/// Pairs of nodes that are named.
+const PAIRS_SHOWN: usize = 5;
+
+/// Returns the pairs of running nodes whose way was changed and which have no session, although it is not cut.
+fn apart(
+    links: &LiveLinks,
+    ways: &BTreeSet<(usize, usize)>,
+    seen: &[Option<Seen>],
+) -> anyhow::Result<Vec<[String; 2]>> {
+    let has = |from: usize, to: usize| {
+        let sessions = seen[from].iter().flat_map(|seen| &seen.sessions);
+        sessions.map(|session| &session.peer).any(|peer| links.place(peer) == Some(to))
+    };
+    let mut pairs = BTreeSet::new();
+    for (from, to) in ways {
+        let is_cut = |link: &Link| link.cut && links.place(&link.peer) == Some(*to);
+        let both_run = seen[*from].is_some() && seen[*to].is_some();
+        if both_run && !has(*from, *to) && !links.wanted(*from)?.list.iter().any(is_cut) {
+            pairs.insert((*from.min(to), *from.max(to)));
+        }
     }
-    names
+    let name = |node: usize| links.name(node).to_owned();
+    Ok(pairs.into_iter().map(|(a, b)| [name(a), name(b)]).collect())
 }
 
 async fn show(links: &LiveLinks, json: bool) -> anyhow::Result<()> {
@@ -237,6 +297,22 @@ fn row(link: &Value) -> Vec<String> {
     ]
 }
 
+/// Reads `80ms`. A number alone could be milliseconds as well as seconds.
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text != "0" && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{text} what? write {text}ms, or {text}s for seconds"));
+    }
+    let time = parse_duration(text)?;
+    match time.as_secs_f64() * 1_000.0 <= DELAY_MAX_MS {
+        true => Ok(time),
+        false => Err(format!(
+            "{text} is too long: at most {}",
+            format_duration(Duration::from_secs_f64(DELAY_MAX_MS / 1_000.0))
+        )),
+    }
+}
+
 /// Reads `1%` or `0.01`.
 fn parse_share(text: &str) -> Result<f64, String> {
     let (number, whole) = match text.trim().strip_suffix('%') {
@@ -251,7 +327,17 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_share;
+    use super::*;
+
+    #[test]
+    fn delays_have_a_unit() {
+        for (text, ms) in [("80ms", 80), ("0", 0), ("2s", 2_000), ("1m", 60_000)] {
+            assert_eq!(parse_delay(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        assert!(parse_delay("80").unwrap_err().contains("80 what? write 80ms"));
+        assert!(parse_delay("80s").unwrap_err().contains("at most 1m"));
+        assert!(parse_delay("").is_err() && parse_delay("soon").is_err());
+    }
 
     #[test]
     fn shares_are_percent_or_plain() {

@@ -2,9 +2,13 @@
 
 use super::Where;
 use crate::{
-    commands::{block_on, output},
+    commands::{
+        block_on,
+        output::{self, counted},
+    },
     testnet::{
         control::Control,
+        live_links::LiveLinks,
         members::{self, Newcomer},
     },
 };
@@ -14,7 +18,7 @@ use serde_json::json;
 /// Flags of `kette net add`.
 #[derive(Args, Debug)]
 pub struct Add {
-    /// Name of the new node [default: node-N].
+    /// Name of the new node; without one, the next as the others are named: node10 after node9.
     #[arg(conflicts_with = "count")]
     name: Option<String>,
     /// So many new nodes.
@@ -69,16 +73,39 @@ pub fn add(args: &Add, json: bool) -> anyhow::Result<()> {
     let mut added = Vec::new();
     for _ in 0..args.count {
         let index = members::add(&mut control, &newcomer)?;
+        if block_on(joins(&control, index))? {
+            eprintln!(
+                "the network is cut: {} is on the side of {}",
+                control.name(index),
+                control.name(beside(&control, index))
+            );
+        }
         control.start(index)?;
         added.push(index);
     }
     let took = block_on(control.answers(&added))?;
-    eprintln!("{} nodes joined, {:.1} s", added.len(), took.as_secs_f64());
-    let list = added.iter().map(|index| {
-        let node = &control.manifest.nodes[*index];
-        json!({ "node": node.plan.name, "p2p": node.ports.p2p, "rpc": node.rpc_url(), "peer_id": node.peer_id })
-    });
-    output::print(&list.collect(), json)
+    let nodes = || added.iter().map(|index| &control.manifest.nodes[*index]);
+    if json {
+        let list = nodes().map(|node| {
+            json!({ "node": node.plan.name, "p2p": node.ports.p2p, "rpc": node.rpc_url(), "peer_id": node.peer_id })
+        });
+        return output::print(&list.collect(), true);
+    }
+    for node in nodes() {
+        let (name, port, rpc) = (&node.plan.name, node.ports.p2p, node.rpc_url());
+        output::line(&format!("{name}: joined, peers at 127.0.0.1:{port}, JSON-RPC {rpc}"))?;
+    }
+    eprintln!("{}, answering after {:.1} s", counted(added.len(), "new node"), took.as_secs_f64());
+    Ok(())
+}
+
+/// Puts a newcomer on the side of the node that it dials first, if the network is cut: it must not join what is to be apart.
+async fn joins(control: &Control, index: usize) -> anyhow::Result<bool> {
+    LiveLinks::open(&control.directory)?.take_side(index, beside(control, index)).await
+}
+
+fn beside(control: &Control, index: usize) -> usize {
+    control.manifest.nodes[index].plan.dials.first().copied().unwrap_or(0)
 }
 
 /// Takes nodes out of the network.
@@ -93,5 +120,17 @@ pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
     for node in nodes.into_iter().rev() {
         members::remove(&mut control, node, args.purge)?;
     }
-    output::print(&json!({ "left": names, "purged": args.purge }), json)
+    if json {
+        return output::print(&json!({ "left": names, "purged": args.purge }), true);
+    }
+    for name in &names {
+        output::line(&match args.purge {
+            true => format!("{name}: out of the network, data and log removed"),
+            false => format!(
+                "{name}: out of the network; its data stays in {}",
+                control.directory.node(name).display()
+            ),
+        })?;
+    }
+    Ok(())
 }

@@ -213,17 +213,18 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Rm(args) => members::rm(&args, json),
         Net::Snapshot(args) => snapshot::run(&args, json),
         Net::Presets => output::print(&json!(presets::networks().collect::<Vec<_>>()), json),
-        Net::Show { preset } => match presets::network_text(&preset) {
-            Some(text) => {
-                use std::io::Write as _;
-                write!(std::io::stdout(), "{text}")?;
-                Ok(())
-            }
-            None => Err(anyhow::anyhow!(
-                "no preset `{preset}`; there are: {}",
-                presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
-            )),
-        },
+        Net::Show { preset } => show(&preset, json),
+    }
+}
+
+fn show(preset: &str, json: bool) -> anyhow::Result<()> {
+    match presets::network_text(preset) {
+        Some(text) if json => output::print(&json!({ "preset": preset, "toml": text }), true),
+        Some(text) => output::raw(text),
+        None => Err(anyhow::anyhow!(
+            "no preset `{preset}`; there are: {}",
+            presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
+        )),
     }
 }
 
@@ -270,9 +271,10 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
             value["first_final_ms"] = json!(u64::try_from(took.as_millis())?);
         }
         value["home"] = json!(directory.path());
+        value["cut_into"] = json!(up.cut_into);
         return output::print(&value, true);
     }
-    summary(&directory, &up.manifest, &up.status, up.took)?;
+    summary(&directory, &up)?;
     if let Some(took) = up.first_final {
         eprintln!(
             "first final block on all nodes {:.1} s after the first start",
@@ -298,12 +300,8 @@ fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(path)?)
 }
 
-fn summary(
-    directory: &Directory,
-    manifest: &Manifest,
-    status: &NetworkStatus,
-    took: Duration,
-) -> anyhow::Result<()> {
+fn summary(directory: &Directory, up: &launch::Up) -> anyhow::Result<()> {
+    let (manifest, status) = (&up.manifest, &up.status);
     nodes::processes(status)?;
     let shown = directory.path().display();
     let home = if directory.path() == default_home().join("net") {
@@ -315,8 +313,14 @@ fn summary(
     let rpc = rpc.unwrap_or_default();
     let from = presets::development_signer(0)?;
     let to = presets::development_signer(1)?.address();
+    let state = match up.cut_into {
+        None => format!("block {} agreed by all", status.height),
+        Some(parts) => format!(
+            "CUT into {parts} components, as it was when it went down (`kette net heal{home}` makes it one)"
+        ),
+    };
     let text = format!(
-        "\nnetwork `{}` is up: {} nodes, {} sessions, block {} agreed by all, {:.1} s after the first start\n\
+        "\nnetwork `{}` is up: {} nodes, {} sessions, {state}, {:.1} s after the first start\n\
          chain id {}, JSON-RPC {rpc} (HTTP and WebSocket), funded accounts from the mnemonic\n  {}\n\n\
          try:\n\
          \x20 kette net status{home}\n\
@@ -329,8 +333,7 @@ fn summary(
         manifest.name,
         status.nodes,
         status.sessions,
-        status.height,
-        took.as_secs_f64(),
+        up.took.as_secs_f64(),
         manifest.chain_id,
         presets::MNEMONIC,
         from.address(),
@@ -367,14 +370,14 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
     } else {
         nodes::network(&status)?;
         eprintln!(
-            "\n{}: {} of {} running, {} connected, {} sessions, {} component(s), handshakes {} ({} %), \
-             {} at height {}, final {}",
+            "\n{}: {} of {} running, {} connected, {} sessions, {}, handshakes {} ({} %), {} at height {}, \
+             final {}",
             status.name,
             status.running,
             status.nodes,
             status.connected,
             status.sessions,
-            status.components,
+            output::counted(status.components, "component"),
             status.handshakes,
             status.handshake_success,
             if status.hash_equal { "hash-equal" } else { "NOT EQUAL" },
@@ -425,5 +428,23 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
 fn down(place: &Where, purge: bool, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(place.home.clone())?);
     let (stopped, killed) = launch::down(&directory, purge)?;
-    output::print(&json!({ "stopped": stopped, "killed": killed, "purged": purge }), json)
+    // They outlive their network: whoever purges it may want it back.
+    let saved = if purge { crate::testnet::snapshot::list(&directory)? } else { Vec::new() };
+    if json {
+        let value =
+            json!({ "stopped": stopped, "killed": killed, "purged": purge, "snapshots": saved });
+        return output::print(&value, true);
+    }
+    let purged = if purge { "; data and logs are removed" } else { "" };
+    let killed = if killed > 0 { format!(", {killed} of them killed") } else { String::new() };
+    output::line(&format!("{} stopped{killed}{purged}", output::counted(stopped, "node")))?;
+    if !saved.is_empty() {
+        let names: Vec<&str> = saved.iter().map(|saved| saved.snapshot.as_str()).collect();
+        eprintln!(
+            "kept in {}: snapshots {}; `kette net snapshot load NAME` brings the network back, `rm NAME` removes one",
+            directory.path().display(),
+            names.join(", ")
+        );
+    }
+    Ok(())
 }

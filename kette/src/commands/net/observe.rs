@@ -62,8 +62,13 @@ pub fn observability(args: &ObservabilityArgs, json: bool) -> anyhow::Result<()>
     let files = Files::of(&manifest, exporter, &out)?;
     files.write(&out)?;
     let names: Vec<_> = files.names().collect();
-    if !json {
-        eprintln!("wrote {} files; start with {}", names.len(), out.join("README.md").display());
+    if json {
+        let value = json!({ "directory": out, "exporter": exporter, "files": names });
+        return output::print(&value, true);
     }
-    output::print(&json!({ "directory": out, "exporter": exporter, "files": names }), json)
+    for name in &names {
+        output::line(&out.join(name).display().to_string())?;
+    }
+    eprintln!("wrote {} files; start with {}", names.len(), out.join("README.md").display());
+    Ok(())
 }

@@ -1,17 +1,14 @@
 //! `kette net partition` and `kette net heal`: sessions between groups of nodes end, and come back.
 
-use super::{Where, absolute, link::say_deaf};
+use super::{Where, link::Opened};
 use crate::{
     commands::{exit::Exit, output},
-    testnet::{
-        directory::Directory,
-        live_links::{LiveLinks, Seen},
-    },
+    testnet::live_links::{LiveLinks, Seen},
 };
 use anyhow::bail;
 use clap::Args;
 use kette_rpc::Link;
-use kette_sim::scenario::units::parse_duration;
+use kette_sim::scenario::units::{format_duration, parse_duration};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -25,7 +22,7 @@ pub struct PartitionArgs {
     /// stays with the first.
     #[arg(long)]
     groups: String,
-    /// The nodes themselves heal it after this time, at least 1s; without it, `kette net heal` does.
+    /// The nodes themselves heal it after this time, 1s to 24h; without it, `kette net heal` does.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
     #[command(flatten)]
@@ -44,17 +41,21 @@ pub struct HealArgs {
 
 /// Sessions that were cut are gone within this time, or something is wrong.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// A cut that ends by itself lasts so long: nodes count it in seconds.
+const LASTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3_600);
 
 /// Cuts, and returns when the sessions are gone.
 ///
 /// # Errors
-/// If there is no such network or node, a node is in two groups, a node refuses, or sessions stay.
+/// If there is no such network or node, a node is named twice, a node refuses, or sessions stay.
 pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
-    let links = open(&args.place)?;
-    if args.lasts.is_some_and(|lasts| lasts < Duration::from_secs(1)) {
-        bail!("--for: a partition lasts 1s at least");
+    let links = Opened::new(&args.place)?;
+    links.require_up()?;
+    if args.lasts.is_some_and(|lasts| !LASTS.contains(&lasts)) {
+        bail!("--for: a partition that heals itself lasts 1s to 24h");
     }
-    let sides = sides(&links, &args.groups)?;
+    let (sides, rest) = sides(&links, &args.groups)?;
     crate::commands::block_on(async {
         let begin = Instant::now();
         let deaf = links.part(&sides, args.lasts).await?;
@@ -73,22 +74,38 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
             return Err(Exit::TimedOut(text.to_owned()).into());
         };
         let components = links.components(&links.look().await);
-        let down = say_deaf(&links, &deaf);
         let ms = u64::try_from(took.as_millis())?;
-        let seconds = args.lasts.map(|lasts| lasts.as_secs());
-        output::print(
-            &json!({ "components": components, "down": down, "ms": ms, "for_seconds": seconds }),
-            json,
-        )
+        let groups = groups(&links, &sides);
+        let deaf = links.say_deaf(&deaf, "is cut off from its start on");
+        if json {
+            let seconds = args.lasts.map(|lasts| lasts.as_secs());
+            let value = json!({
+                "groups": groups, "components": components, "down": deaf, "ms": ms, "for_seconds": seconds,
+            });
+            return output::print(&value, true);
+        }
+        if !rest.is_empty() {
+            eprintln!("not named, so in the first group: {}", rest.join(", "));
+        }
+        let shown: Vec<String> = groups.iter().map(|names| names.join(",")).collect();
+        let end = match args.lasts {
+            Some(lasts) => format!("the nodes heal it in {}", format_duration(lasts)),
+            None => "`kette net heal` ends it".to_owned(),
+        };
+        output::line(&format!(
+            "cut into {} groups: {}; no session between them after {ms} ms, {components} components; {end}",
+            groups.len(),
+            shown.join(" / "),
+        ))
     })
 }
 
-/// Ends all cuts, and returns when no group of nodes is alone.
+/// Ends all cuts, and returns when the network is one component.
 ///
 /// # Errors
 /// If there is no such network, a node refuses, or sessions do not come back.
 pub fn heal(args: &HealArgs, json: bool) -> anyhow::Result<()> {
-    let links = open(&args.place)?;
+    let links = Opened::new(&args.place)?;
     crate::commands::block_on(async {
         let begin = Instant::now();
         let count = links.nodes().len();
@@ -104,38 +121,62 @@ pub fn heal(args: &HealArgs, json: bool) -> anyhow::Result<()> {
         if !one_way.is_empty() {
             links.tell(&one_way).await?;
         }
-        let whole = |seen: &[Option<Seen>]| links.components(seen) == 1;
+        let down = links.say_deaf(&deaf, "has no cut when it starts");
+        // Of nodes that are all down there is no session to wait for.
+        let enough = usize::from(links.require_up().is_ok());
+        let whole = |seen: &[Option<Seen>]| links.components(seen) == enough;
         let Some(took) = links.until(begin, args.timeout, whole).await else {
             let text = format!(
-                "healed, and after {} s there are still {} groups without sessions between them: see `kette net status`",
-                args.timeout.as_secs(),
+                "all cuts are gone, and after {} the network is still {} components: see `kette net topology`",
+                format_duration(args.timeout),
                 links.components(&links.look().await)
             );
             return Err(Exit::TimedOut(text).into());
         };
-        let down = say_deaf(&links, &deaf);
         let ms = u64::try_from(took.as_millis())?;
-        output::print(&json!({ "components": 1, "down": down, "ms": ms }), json)
+        if json {
+            return output::print(&json!({ "components": enough, "down": down, "ms": ms }), true);
+        }
+        match enough {
+            0 => output::line("no node runs; `kette net up` starts them without cuts"),
+            _ => output::line(&format!("no cut is left; one component after {ms} ms")),
+        }
     })
 }
 
-fn open(place: &Where) -> anyhow::Result<LiveLinks> {
-    LiveLinks::open(&Directory::new(absolute(place.home.clone())?))
+/// Returns the names of each group's nodes.
+fn groups(links: &LiveLinks, sides: &[Option<usize>]) -> Vec<Vec<String>> {
+    let numbers: BTreeSet<usize> = sides.iter().copied().flatten().collect();
+    let names = |number: usize| {
+        let nodes = (0..sides.len()).filter(|node| sides[*node] == Some(number));
+        nodes.map(|node| links.name(node).to_owned()).collect()
+    };
+    numbers.into_iter().map(names).collect()
 }
 
-/// Returns the group of each node; who is in none is in the first.
-fn sides(links: &LiveLinks, groups: &str) -> anyhow::Result<Vec<Option<usize>>> {
+/// Returns the group of each node, and who is named in none and so in the first.
+fn sides(links: &LiveLinks, groups: &str) -> anyhow::Result<(Vec<Option<usize>>, Vec<String>)> {
     let mut sides: Vec<Option<usize>> = vec![None; links.nodes().len()];
     let groups: Vec<&str> = groups.split('/').collect();
     if groups.len() < 2 {
         bail!("--groups needs two groups at least, with `/` between them, e.g. `n-0..2/n-3`");
     }
     for (group, names) in groups.iter().enumerate() {
-        for node in links.select(names)? {
-            if sides[node].replace(group).is_some_and(|other| other != group) {
-                bail!("--groups: {} is in two groups", links.name(node));
+        for pattern in names.split(',') {
+            for node in links.select(pattern)? {
+                match sides[node].replace(group) {
+                    Some(other) if other != group => {
+                        bail!("--groups: {} is in two groups", links.name(node));
+                    }
+                    Some(_) => {
+                        bail!("--groups: {} is named twice in one group", links.name(node));
+                    }
+                    None => {}
+                }
             }
         }
     }
-    Ok(sides.into_iter().map(|side| side.or(Some(0))).collect())
+    let unnamed = (0..sides.len()).filter(|node| sides[*node].is_none());
+    let rest = unnamed.map(|node| links.name(node).to_owned()).collect();
+    Ok((sides.into_iter().map(|side| side.or(Some(0))).collect(), rest))
 }

@@ -2,7 +2,7 @@
 
 use super::Where;
 use crate::{
-    commands::{block_on, output},
+    commands::{block_on, output, output::counted},
     testnet::control::Control,
 };
 use clap::Args;
@@ -50,9 +50,16 @@ pub fn run(verb: Verb, args: &Nodes, json: bool) -> anyhow::Result<()> {
     }
     if matches!(verb, Verb::Start | Verb::Restart) {
         let took = block_on(control.answers(&nodes))?;
-        eprintln!("{} nodes answer after {:.1} s", nodes.len(), took.as_secs_f64());
+        eprintln!("{}, answering after {:.1} s", counted(nodes.len(), "node"), took.as_secs_f64());
     }
-    output::print(&Value::Array(list), json)
+    if json {
+        return output::print(&Value::Array(list), true);
+    }
+    for done in &list {
+        let word = |key: &str| done[key].as_str().unwrap_or_default().to_owned();
+        output::line(&format!("{}: {}", word("node"), word("did")))?;
+    }
+    Ok(())
 }
 
 /// Restarts a node with what is now in its network's list; a node that is down starts.

@@ -96,11 +96,19 @@ impl Draft {
     /// Returns a command per node. On the machine of the node only: each home holds its keys.
     fn commands(&self, path: &Path) -> String {
         let mut text = self.warning("#");
+        let special = |c: char| "\\\"$`}".contains(c).then_some('\\');
+        let binary: String =
+            self.binary.chars().flat_map(|c| special(c).into_iter().chain([c])).collect();
+        text.push_str(&format!(
+            "# A command per node, for a shell on the node's machine. The program is {}; if it is elsewhere there, say\n\
+             # where first: export KETTE=/path/to/kette\n",
+            self.binary
+        ));
         for (index, node) in self.plan.nodes.iter().enumerate() {
             let home = path.join(&node.name);
             let home = crate::commands::sim::words::shell(&home.display().to_string());
             text.push_str(&format!("# {} on {}\n", node.name, self.hosts.of(index)));
-            text.push_str(&format!("{} node --home {home}\n", self.binary));
+            text.push_str(&format!("\"${{KETTE:-{binary}}}\" node --home {home}\n"));
         }
         text
     }

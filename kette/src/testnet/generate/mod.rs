@@ -50,11 +50,14 @@ pub struct Wish {
     pub force: bool,
     /// No development keys, on this machine either.
     pub fresh_keys: bool,
-    /// Where the program is on the machines.
-    pub binary: String,
+    /// Where the program is on the machines; without it, where this one is if all nodes are on this machine.
+    pub binary: Option<String>,
     /// Container image with the program.
     pub image: String,
 }
+
+/// Where the program is on other machines, if nobody says.
+const BINARY: &str = "/usr/local/bin/kette";
 
 /// A network that is about to be written.
 struct Draft {
@@ -111,8 +114,14 @@ struct Config {
 /// written.
 pub fn generate(wish: &Wish) -> anyhow::Result<Written> {
     let mut file = wish.file.clone();
-    if let Some(index) = file.group.iter().position(|group| file::simulated(group).is_some()) {
-        bail!("[[group]] {}: only the simulator can do what it asks for", index + 1);
+    for (index, group) in file.group.iter().enumerate() {
+        let wrong = (group.clock_offset_ms != 0).then_some("clock_offset_ms");
+        if let Some(key) = file::simulated(group).or(wrong) {
+            bail!(
+                "[[group]] {}: `{key}` is for simulations and tests, not for a deployment",
+                index + 1
+            );
+        }
     }
     if let Some(base) = wish.base_port {
         let distance = file.network.rpc_base_port.saturating_sub(file.network.base_port);
@@ -141,6 +150,13 @@ pub fn generate(wish: &Wish) -> anyhow::Result<Written> {
     };
     let spec = kette_types::ChainSpec::from_json(&text)?;
     let hash = kette_ledger::genesis(&spec)?.0.hash().to_string();
+    let binary = match &wish.binary {
+        Some(path) => path.clone(),
+        None if hosts.is_loopback() => {
+            std::env::current_exe().context("finding this program")?.display().to_string()
+        }
+        None => BINARY.to_owned(),
+    };
     let mut draft = Draft {
         directory: directory.clone(),
         genesis: text.clone(),
@@ -150,7 +166,7 @@ pub fn generate(wish: &Wish) -> anyhow::Result<Written> {
         ports,
         peer_ids: Vec::new(),
         insecure,
-        binary: wish.binary.clone(),
+        binary,
         image: wish.image.clone(),
         plan,
     };

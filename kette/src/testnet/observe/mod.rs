@@ -7,7 +7,7 @@ pub mod exporter;
 pub mod metrics;
 mod unit;
 
-use super::directory::Manifest;
+use super::directory::{Directory, Manifest};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::{
@@ -17,6 +17,9 @@ use std::{
 
 /// Directory of these files in a network's own.
 pub const FOLDER: &str = "observability";
+
+/// Which addresses to scrape.
+const TARGETS: &str = "targets.json";
 
 /// What is written.
 #[derive(Clone, Debug)]
@@ -31,7 +34,7 @@ impl Files {
         let program = std::env::current_exe().context("finding this program")?;
         let mut files = vec![
             ("prometheus.yml".into(), PROMETHEUS.to_owned()),
-            ("targets.json".into(), pretty(&targets(manifest, exporter))),
+            (TARGETS.into(), pretty(&targets(manifest, exporter))),
             ("rules.yml".into(), alerts::rules()),
             ("grafana/provisioning/datasources/kette.yml".into(), DATASOURCE.to_owned()),
             ("grafana/provisioning/dashboards/kette.yml".into(), provider(folder)),
@@ -63,6 +66,28 @@ impl Files {
     pub fn names(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|(name, _)| name.as_path())
     }
+}
+
+/// Writes whom to scrape after nodes joined or left. The exporter stays where it is, though its default address goes by the
+/// first node.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn refresh(directory: &Directory, manifest: &Manifest) -> anyhow::Result<()> {
+    let folder = directory.observability();
+    let path = folder.join(TARGETS);
+    let old: Option<Value> =
+        std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let known = old.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let mut known = known.filter(|target| target["labels"]["job"] == "kette_net");
+    let exporter = known.find_map(|target| target["targets"][0].as_str()?.parse().ok());
+    let exporter = exporter.unwrap_or_else(|| exporter_address(manifest));
+    let draft = folder.join("targets.new");
+    // Prometheus may read it at any moment.
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&draft, pretty(&targets(manifest, exporter))))
+        .and_then(|()| std::fs::rename(&draft, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Returns where `kette net exporter` listens if nobody says: the port before the first node's RPC.

@@ -20,9 +20,8 @@ pub mod possible;
 pub mod report;
 
 use super::{
-    control,
     directory::{Directory, Manifest},
-    file, launch,
+    file, launch, lock,
     plan::PortTurn,
 };
 use crate::commands::exit::Exit;
@@ -127,10 +126,12 @@ pub async fn run(
         eprintln!("{}: {left_out}", script.file.network.name);
     }
     let mut interrupt = Interrupt::new()?;
+    std::fs::create_dir_all(directory.path())
+        .with_context(|| format!("cannot make {}", directory.path().display()))?;
+    // Verbs of other commands wait for the end.
+    let _lock = lock::lock(directory)?;
     let turn = PortTurn::take();
     let manifest = fresh(directory, &script, wish)?;
-    // Verbs of other commands wait for the end.
-    let _lock = control::lock(directory)?;
     let mut nodes = Nodes::new(directory, (&script.file, &script.plan), manifest)?;
     let report = carry_out(&script, &mut nodes, wish, (turn, &mut interrupt), say).await;
     if wish.keep && report.is_ok() {
@@ -166,8 +167,6 @@ fn fresh(directory: &Directory, script: &Script, wish: &Wish) -> anyhow::Result<
             old.name
         );
     }
-    std::fs::create_dir_all(directory.path())
-        .with_context(|| format!("cannot make {}", directory.path().display()))?;
     let wish = launch::Wish {
         source: wish.source.clone(),
         made: None,

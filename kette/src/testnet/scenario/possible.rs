@@ -1,7 +1,7 @@
 //! What of a network file processes can carry out; pure.
 
 use crate::{
-    run::byzantine,
+    run::{byzantine, clock},
     testnet::{file, links::LinkPlan},
 };
 use anyhow::bail;
@@ -20,8 +20,11 @@ pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> an
     let mut list = Vec::new();
     for (index, group) in file.group.iter().enumerate() {
         if let Some(key) = file::simulated(group) {
-            let why = "a process is as fast as this machine and has its clock";
+            let why = "a process is as fast as this machine, and so is its clock";
             list.push(format!("[[group]] {}: `{key}`: {why}", index + 1));
+        }
+        if let Some(why) = clock::refusal(group.clock_offset_ms, spec) {
+            list.push(format!("[[group]] {}: `clock_offset_ms`: {why}", index + 1));
         }
         if let Some(why) = group.byzantine.and_then(|role| byzantine::refusal(role, spec)) {
             list.push(format!("[[group]] {}: `byzantine`: {why}", index + 1));

@@ -1,6 +1,7 @@
 //! A topology as a drawing: a row per tier, first dials thick, other sessions thin, dead nodes with a dashed ring.
 
 use super::{Topology, escape};
+use crate::commands::output::counted;
 use std::fmt::Write as _;
 
 /// Distance of neighbours in a row.
@@ -28,10 +29,10 @@ pub fn svg(topology: &Topology) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          font-family=\"sans-serif\" font-size=\"11\" fill=\"none\" stroke=\"currentColor\">\n\
-         <title>{}: {} sessions, {} component(s)</title>\n",
+         <title>{}: {} sessions, {}</title>\n",
         escape(&topology.name),
         topology.links.len(),
-        topology.components.len()
+        counted(topology.components.len(), "component")
     );
     for link in &topology.links {
         let ((x1, y1), (x2, y2)) = (places[link.a], places[link.b]);
