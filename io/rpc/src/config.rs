@@ -13,7 +13,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether methods that steer the node are served: peers, bans, mining, link cuts.
     pub control: bool,
-    /// What `Authorization: Bearer` must say for methods that change links; without it they need nothing.
+    /// What `Authorization: Bearer` must say for those methods; without it they need nothing.
     pub control_token: Option<String>,
     /// Web origins that may call besides local ones and browser extensions; `*` allows all.
     pub origins: Vec<String>,

@@ -44,7 +44,7 @@ fn method(method: &Method) -> Value {
     });
     let tag = match method.access {
         Access::Open => return shown,
-        Access::Control | Access::Token => "control",
+        Access::Control => "control",
         Access::Development => "development",
     };
     shown["tags"] = json!([{ "name": tag }]);

@@ -49,10 +49,9 @@ pub(crate) struct Param {
 pub(crate) enum Access {
     /// Everyone who reaches the port.
     Open,
-    /// Only where the operator left control methods on.
+    /// Who shows the node's token, if it has one, and only where the operator left control methods on. A browser sends
+    /// no such header to a page's liking, and other users of the machine cannot read the token.
     Control,
-    /// The same, with the node's token if it has one.
-    Token,
     /// Only on chains whose genesis says `development`.
     Development,
 }
@@ -114,15 +113,9 @@ impl Method {
         Self { name, summary, params, result, access: Access::Open, run: Run::Async(run) }
     }
 
-    /// The same method for operators only.
+    /// The same method for operators only: who can read the node's token.
     pub(crate) const fn control(mut self) -> Self {
         self.access = Access::Control;
-        self
-    }
-
-    /// The same method for who can read the node's token.
-    pub(crate) const fn token(mut self) -> Self {
-        self.access = Access::Token;
         self
     }
 
@@ -134,19 +127,17 @@ impl Method {
 
     fn permit(&self, cx: &Context, extensions: &Extensions) -> Result<(), Failure> {
         match self.access {
-            Access::Control | Access::Token if !cx.config.control => {
-                Err(Failure::Unsupported(format!(
-                    "{} is a control method, and this node does not serve those on this port",
-                    self.name
-                )))
-            }
-            Access::Token
+            Access::Control if !cx.config.control => Err(Failure::Unsupported(format!(
+                "{} is a control method, and this node does not serve those on this port",
+                self.name
+            ))),
+            Access::Control
                 if cx.config.control_token.is_some()
                     && extensions.get::<http::HasToken>().is_none() =>
             {
                 Err(Failure::Unsupported(format!(
                     "{} needs the node's token: send `Authorization: Bearer` with what control.token in its \
-                     directory says",
+                     directory says, or name the directory to `kette` with --home",
                     self.name
                 )))
             }

@@ -1,6 +1,11 @@
 //! `kette miner`: searches nonces for a node from another process, through its work API.
 
-use crate::{cli::RpcArgs, client::Client, commands::output};
+use crate::{
+    cli::{HomeArgs, RpcArgs},
+    client::Client,
+    commands::output,
+    run::home::Home,
+};
 use alloy_primitives::{B256, U256};
 use clap::Args;
 use kette_consensus::{job::MineJob, pow};
@@ -13,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct MinerArgs {
     #[command(flatten)]
     rpc: RpcArgs,
+    #[command(flatten)]
+    home: HomeArgs,
     /// Threads.
     #[arg(long, default_value_t = 1)]
     threads: u32,
@@ -38,7 +45,7 @@ const PORTION: u64 = 50_000;
 /// # Errors
 /// If no node answers or it has no work.
 pub fn run(args: MinerArgs, json: bool) -> anyhow::Result<()> {
-    let client = Client::new(&args.rpc.rpc)?;
+    let client = Client::of_operator(&args.rpc.rpc, &Home::new(args.home.home))?;
     super::block_on(async {
         let mut found = 0;
         let mut start: u64 = rand::random();

@@ -1,6 +1,11 @@
 //! `kette peers`: who a node is connected to, and changing it at run time.
 
-use crate::{cli::RpcArgs, client::Client, commands::output};
+use crate::{
+    cli::{HomeArgs, RpcArgs},
+    client::Client,
+    commands::output,
+    run::home::Home,
+};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -9,6 +14,8 @@ use serde_json::{Value, json};
 pub struct PeersArgs {
     #[command(flatten)]
     rpc: RpcArgs,
+    #[command(flatten)]
+    home: HomeArgs,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -47,7 +54,7 @@ enum Action {
 /// # Errors
 /// If no node answers or it refuses.
 pub fn run(args: PeersArgs, json: bool) -> anyhow::Result<()> {
-    let client = Client::new(&args.rpc.rpc)?;
+    let client = Client::of_operator(&args.rpc.rpc, &Home::new(args.home.home))?;
     super::block_on(async {
         let done: Value = match args.action.unwrap_or(Action::List) {
             Action::List => return list(&client, json).await,

@@ -192,7 +192,12 @@ fn peers_are_added_listed_and_removed() {
     let first = Node::new(&ports, 0, &chain).up();
     let second = Node::new(&ports, 1, &chain).up();
     let url = first.rpc.url();
-    let peers = |args: &[&str]| kette(&[&["--json", "peers", "--rpc", &url], args].concat());
+    kette(&["peers", "--rpc", &url, "--home", "/nowhere", "add", "127.0.0.1:1"])
+        .fails(2, &["control.token", "--home"]);
+    let peers = |args: &[&str]| {
+        let node = ["--json", "peers", "--rpc", &url, "--home", text(first.home())];
+        kette(&[&node[..], args].concat())
+    };
     assert_eq!(peers(&["list"]).json(), json!([]));
     let address = format!("127.0.0.1:{}", second.p2p);
     assert_eq!(peers(&["add", &address]).json(), true);
@@ -211,7 +216,7 @@ fn peers_are_added_listed_and_removed() {
     until("no session", SOON, none);
     assert_eq!(peers(&["ban", id, "--seconds", "600"]).json(), true);
     let back = format!("127.0.0.1:{}", first.p2p);
-    second.rpc.ask("kette_addPeer", json!([back]));
+    second.order("kette_addPeer", json!([back]));
     until("the refusal of a banned peer", SOON, || {
         let log = second.log_text();
         if log.contains("banned") || log.contains("Banned") { Ok(()) } else { Err(log.len()) }
@@ -233,7 +238,9 @@ fn an_external_miner_wins_blocks_on_a_node_that_does_not_mine() {
     let url = node.rpc.url();
     let none = node.rpc.call("kette_getWork", json!([]));
     assert!(none.is_err_and(|error| error.contains("kette_startMining(0)")));
-    let mined = kette(&["--json", "miner", "--rpc", &url, "--blocks", "3", "--threads", "2"]);
+    let home = text(node.home());
+    let miner = ["--json", "miner", "--rpc", &url, "--home", home, "--blocks", "3"];
+    let mined = kette(&[&miner[..], &["--threads", "2"]].concat());
     mined.found(3);
     until("three blocks", SOON, || match node.rpc.height() {
         Ok(3) => Ok(()),

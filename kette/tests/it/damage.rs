@@ -13,7 +13,7 @@ use std::{
 /// A stopped node with ten blocks.
 fn with_blocks(ports: &Ports, index: usize) -> Node {
     let mut node = Node::new(ports, index, &Chain::fixed(9_501, 1)).with(&["--single"]).up();
-    node.rpc.mine(10);
+    node.mine(10);
     node.stop();
     node
 }
@@ -195,7 +195,7 @@ fn a_full_disk_stops_the_node_and_nothing_written_is_lost() {
     let mut node = Node::new(&ports, 0, &Chain::fixed(9_506, 1).ahead(20_000)).with(&["--single"]);
     // The shell's limit of a file's size is what an unprivileged test has instead of a small disk.
     node.start();
-    node.rpc.mine(5);
+    node.mine(5);
     let hash = node.rpc.hash_at(5).expect("block 5");
     node.stop();
     let line = format!(

@@ -206,14 +206,14 @@ fn volkskette_is_a_mesh_in_which_all_may_mine_and_pay() {
     assert_eq!(net.names(), ["alice", "bob", "charlie"]);
     assert!(is_whole(&up, 3), "{}", summary(&up));
     let rpcs = net.rpcs();
-    for rpc in &rpcs {
+    for (index, rpc) in rpcs.iter().enumerate() {
         until("two peers", SOON, || match rpc.peers() {
             Ok(2) => Ok(()),
             other => Err(other),
         });
         let found = |rpc: &Rpc| rpc.status()["engine"]["blocksFound"].as_u64().expect("a number");
         let before = found(rpc);
-        rpc.ask("kette_mine", json!([1]));
+        net.order(index, "kette_mine", json!([1]));
         until("a block of each", SOON, || match found(rpc) {
             now if now > before => Ok(()),
             now => Err(now),
@@ -228,7 +228,7 @@ fn volkskette_is_a_mesh_in_which_all_may_mine_and_pay() {
             rpc.call("kette_finality", json!([hash])).map(|_| ())
         });
     }
-    rpcs[1].ask("kette_mine", json!([1]));
+    net.order(1, "kette_mine", json!([1]));
     for rpc in &rpcs {
         until("the payment in a block", SOON, || {
             match rpc.call("eth_getTransactionReceipt", json!([hash])) {

@@ -19,7 +19,7 @@ fn pages_tell_how_a_node_is() {
         Ok(1) => Ok(()),
         other => Err(other),
     });
-    node.rpc.mine(8);
+    node.mine(8);
     assert_eq!(page(&node, "/healthz"), (200, json!({ "alive": true })));
     assert_eq!(page(&node, "/readyz"), (200, json!({ "ready": true, "reasons": [] })));
 

@@ -84,11 +84,10 @@ fn halves_become_one_chain_and_lose_no_payment() {
 }
 
 fn cut(net: &Net, nodes: std::ops::Range<usize>, peers: &[Value]) {
-    for (rpc, name) in net.rpcs().into_iter().zip(net.names()).skip(nodes.start).take(nodes.len()) {
-        let token = std::fs::read_to_string(net.home().join(name).join("control.token"));
-        let token = token.expect("a node makes its token");
-        rpc.call("kette_setCut", json!([peers])).expect_err("it needs the token");
-        let set = rpc.order(token.trim(), "kette_setCut", json!([peers]));
+    let rpcs = net.rpcs();
+    for node in nodes {
+        rpcs[node].call("kette_setCut", json!([peers])).expect_err("it needs the token");
+        let set = net.order(node, "kette_setCut", json!([peers]));
         assert_eq!(set.as_array().map(Vec::len), Some(peers.len()));
     }
 }

@@ -48,11 +48,11 @@ fn one_nodes_recordings_are_replayed_from_a_new_database_and_from_an_old_one() {
     node.start();
     for nonce in 0..8 {
         send(&node, nonce, 9_601);
-        node.rpc.mine(1);
+        node.mine(1);
         // Clients read states through the core's own reader.
         node.rpc.balance(&accounts::address(1).to_string());
     }
-    node.rpc.mine(60);
+    node.mine(60);
     let last = node.rpc.status();
     node.stop();
     let replayed = same_end(&first, &last);
@@ -67,7 +67,7 @@ fn one_nodes_recordings_are_replayed_from_a_new_database_and_from_an_old_one() {
     node.start();
     for nonce in 8..12 {
         send(&node, nonce, 9_601);
-        node.rpc.mine(3);
+        node.mine(3);
         node.rpc.balance(&accounts::address(1).to_string());
     }
     let last = node.rpc.status();

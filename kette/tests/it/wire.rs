@@ -102,7 +102,7 @@ fn noise_silence_and_slowness_do_not_hurt() {
         let took = wave(&node, seed);
         figure("bad sockets: until the node had closed all, s", took.as_secs_f64());
         assert_eq!(node.rpc.peers(), Ok(1), "the friend stays");
-        node.rpc.mine(2);
+        node.mine(2);
         agreed(&[node.rpc, friend.rpc], 2 * u64::from(seed) + 2, SOON);
         memory.push(node.rss());
     }
@@ -142,7 +142,7 @@ fn a_peer_of_another_chain_is_refused_and_both_say_why() {
     }
     let reason = "genesis hash differs: the peer follows another chain";
     assert!(node.log_text().contains(reason), "the heretic is told apart by its hello");
-    node.rpc.mine(2);
+    node.mine(2);
     for other in [&stranger, &heretic] {
         assert_eq!(other.rpc.height(), Ok(0));
         assert_eq!(other.rpc.peers(), Ok(0));

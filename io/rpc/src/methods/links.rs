@@ -20,7 +20,7 @@ pub(super) const METHODS: &[Method] = &[
         "[PeerId]",
         set_cut,
     )
-    .token(),
+    .control(),
     Method::inline(
         "kette_links",
         "Returns what the ways to peers are like: as set, and the round trips measured.",
@@ -36,7 +36,7 @@ pub(super) const METHODS: &[Method] = &[
         "Object",
         set_links,
     )
-    .token(),
+    .control(),
 ];
 
 fn cut(cx: &Context, _: &mut Args) -> Answer {

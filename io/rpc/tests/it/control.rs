@@ -58,7 +58,7 @@ async fn links_are_shaped_by_numbers_within_bounds() {
 }
 
 #[tokio::test]
-async fn links_change_only_for_who_has_the_token() {
+async fn a_node_is_changed_only_by_who_has_the_token() {
     let token = |config: &mut kette_rpc::Config| config.control_token = Some("secret".to_owned());
     let fixture = Fixture::with(&json!({}), |config, _| token(config)).await;
     let at = fixture.at;
@@ -78,10 +78,39 @@ async fn links_change_only_for_who_has_the_token() {
             assert!(answer["error"]["message"].as_str().unwrap().contains("control.token"));
         }
     }
-    // Others need none.
+    // So does every method that changes the node, and none that only asks, or hands in what nodes check.
+    let document: Value = request(at, "GET", "/openrpc.json", "", "").await.json();
+    let control = |method: &&Value| method["tags"][0]["name"] == "control";
+    let methods = document["methods"].as_array().unwrap();
+    let names: Vec<&str> =
+        methods.iter().filter(control).filter_map(|method| method["name"].as_str()).collect();
+    assert_eq!(names.len(), CONTROL.len(), "{names:?}");
+    for method in CONTROL {
+        assert!(names.contains(&method), "{method} is not among {names:?}");
+        let (code, message) = failure(at, method, json!([])).await;
+        assert_eq!(
+            (code, message.contains("control.token")),
+            (-32004, true),
+            "{method}: {message}"
+        );
+    }
     assert_eq!(call(at, "kette_links", json!([])).await["cut"], json!([PeerId(PEER)]));
-    assert_eq!(call(at, "kette_stopMining", json!([])).await, true);
+    assert_eq!(call(at, "kette_peers", json!([])).await, json!([]));
 }
+
+/// What changes a node.
+const CONTROL: [&str; 10] = [
+    "kette_setCut",
+    "kette_setLinks",
+    "kette_addPeer",
+    "kette_removePeer",
+    "kette_ban",
+    "kette_unban",
+    "kette_startMining",
+    "kette_stopMining",
+    "kette_mine",
+    "kette_approveReorg",
+];
 
 #[tokio::test]
 async fn control_methods_can_be_left_out() {

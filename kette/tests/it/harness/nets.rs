@@ -107,6 +107,14 @@ impl Net {
         std::fs::read_to_string(self.home().join(format!("{name}.log"))).unwrap_or_default()
     }
 
+    /// Orders what needs a node's token.
+    #[track_caller]
+    pub(crate) fn order(&self, index: usize, method: &str, params: Value) -> Value {
+        let token =
+            std::fs::read_to_string(self.home().join(&self.names()[index]).join("control.token"));
+        self.rpcs()[index].order(token.expect("a node makes its token").trim(), method, params)
+    }
+
     /// The command line of a running node.
     pub(crate) fn command_line(&self, index: usize) -> Vec<String> {
         let bytes = std::fs::read(format!("/proc/{}/cmdline", self.pid(index))).expect("it runs");

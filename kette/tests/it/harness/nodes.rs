@@ -5,6 +5,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::{Value, json};
 use std::{
     fs::OpenOptions,
     path::{Path, PathBuf},
@@ -127,6 +128,23 @@ impl Node {
     /// The node's directory.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Orders what needs the node's token.
+    #[track_caller]
+    pub(crate) fn order(&self, method: &str, params: Value) -> Value {
+        let token = std::fs::read_to_string(self.home().join("control.token"));
+        self.rpc.order(token.expect("a node makes its token").trim(), method, params)
+    }
+
+    /// Orders blocks and returns when the chain has grown by so many.
+    pub(crate) fn mine(&self, blocks: u64) {
+        let wanted = self.rpc.height().expect("the node answers") + blocks;
+        self.order("kette_mine", json!([blocks]));
+        until("ordered blocks", secs(60), || match self.rpc.height() {
+            Ok(height) if height >= wanted => Ok(()),
+            other => Err(other),
+        });
     }
 
     /// The node's database.

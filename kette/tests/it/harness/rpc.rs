@@ -110,16 +110,6 @@ impl Rpc {
         let text = self.ask("eth_getBalance", json!([address, "latest"]));
         quantity(&text)
     }
-
-    /// Orders blocks and returns when the chain has grown by so many.
-    pub(crate) fn mine(self, blocks: u64) {
-        let wanted = self.height().expect("the node answers") + blocks;
-        self.ask("kette_mine", json!([blocks]));
-        super::until("ordered blocks", super::secs(60), || match self.height() {
-            Ok(height) if height >= wanted => Ok(()),
-            other => Err(other),
-        });
-    }
 }
 
 /// Reads a hexadecimal quantity.
