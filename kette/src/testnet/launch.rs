@@ -194,7 +194,13 @@ pub(super) fn prepare(
         );
     }
     // A resumed network keeps its ports if they are free, so that wallets find it again.
-    let kept = resumed.as_ref().and_then(|old| old.nodes.first()).map(|node| node.ports.p2p);
+    let planned = Plan::new(file).map_err(anyhow::Error::msg)?.nodes;
+    let base = |node: &ManifestNode| {
+        let place = planned.iter().position(|plan| plan.name == node.plan.name)?;
+        node.ports.p2p.checked_sub(u16::try_from(place).ok()?)
+    };
+    // The first node may have left.
+    let kept = resumed.as_ref().and_then(|old| old.nodes.iter().find_map(base));
     let plan = match (wish.base_port, kept) {
         (None, Some(port)) => plan(file, Some(port)).or_else(|error| {
             eprintln!("this network cannot keep its ports from {port}: {error:#}");
@@ -209,6 +215,7 @@ pub(super) fn prepare(
             taken.p2p, taken.rpc
         );
     }
+    let first = plan.first().map(|(_, ports)| *ports);
     let mut nodes = Vec::new();
     for (planned, ports) in plan {
         let home = Home::new(directory.node(&planned.name));
@@ -254,7 +261,7 @@ pub(super) fn prepare(
     if resumed.is_none() || wish.shape.is_some() {
         shape_links(directory, file, &manifest)?;
     }
-    directory.save_network(file, &text, manifest.nodes.first().map(|node| node.ports))?;
+    directory.save_network(file, &text, first)?;
     let folder = directory.observability();
     Files::of(&manifest, observe::exporter_address(&manifest), &folder)?.write(&folder)?;
     Ok(manifest)

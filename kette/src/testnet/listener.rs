@@ -30,7 +30,8 @@ impl fmt::Display for Listener {
             }
             None => write!(
                 f,
-                "port {port} is in use by a process of another user (`ss -ltnp 'sport = :{port}'` as root shows it)"
+                "port {port} is in use by a process of another user, or by a connection (`ss -tanp 'sport = :{port}'` \
+                 as root shows it)"
             ),
         }
     }

@@ -214,7 +214,7 @@ mod tests {
             free_name(&manifest, true)
         };
         assert_eq!(rename(&|index| format!("n-{index}")), "n-10");
-        assert_eq!(rename(&|index| ["a", "b"][index % 2].to_owned()), "node-11", "node10 has left");
+        assert_eq!(rename(&|index| ["a", "b"][index % 2].to_owned()), "node-10");
         for (index, node) in manifest.nodes.iter_mut().enumerate() {
             node.plan.name = format!("validator{}", index + 1);
             node.plan.stake = 100;

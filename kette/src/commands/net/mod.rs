@@ -70,7 +70,7 @@ pub enum Net {
     Exporter(observe::ExporterArgs),
     /// Write files for Prometheus, Grafana and systemd
     Observability(observe::ObservabilityArgs),
-    /// Show the sessions: tiers, who dialled whom, groups
+    /// Show the sessions: tiers, who dialled whom, components
     Topology(topology::TopologyArgs),
     /// Stop all nodes; their data stays unless --purge
     Down {
