@@ -164,6 +164,8 @@ pub(super) fn prepare(
     wish: &Wish,
 ) -> anyhow::Result<Manifest> {
     let old = directory.load()?;
+    // Read before anything is removed: it may lie in this directory.
+    let text = file::genesis_text(file)?;
     if let Some(old) = &old {
         let alive = old.nodes.iter().filter(|node| node.is_alive()).count();
         if alive > 0 && alive < old.nodes.len() && !wish.fresh {
@@ -182,7 +184,6 @@ pub(super) fn prepare(
         }
     }
     let resumed = old.filter(|_| !wish.fresh);
-    let text = file::genesis_text(file)?;
     let spec = kette_types::ChainSpec::from_json(&text)?;
     let (genesis, _) = kette_ledger::genesis(&spec)?;
     let hash = genesis.hash().to_string();
