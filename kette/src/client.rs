@@ -83,6 +83,11 @@ impl Client {
         Ok(Self { url, http })
     }
 
+    /// Returns the address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks one question.
     ///
     /// # Errors

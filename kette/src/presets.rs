@@ -69,7 +69,7 @@ const SCENARIOS: [(&str, &str); 38] = [
     ("clock", include_str!("../presets/scenarios/clock.toml")),
 ];
 
-const TESTS: [(&str, &str); 23] = [
+const TESTS: [(&str, &str); 24] = [
     ("byzantine-net", include_str!("../presets/tests/byzantine-net.toml")),
     ("churn-net", include_str!("../presets/tests/churn-net.toml")),
     ("engines-bft", include_str!("../presets/tests/engines-bft.toml")),
@@ -80,6 +80,7 @@ const TESTS: [(&str, &str); 23] = [
     ("fork4-net", include_str!("../presets/tests/fork4-net.toml")),
     ("geo-net", include_str!("../presets/tests/geo-net.toml")),
     ("load10", include_str!("../presets/tests/load10.toml")),
+    ("load100", include_str!("../presets/tests/load100.toml")),
     ("load5", include_str!("../presets/tests/load5.toml")),
     ("nak3", include_str!("../presets/tests/nak3.toml")),
     ("pow10", include_str!("../presets/tests/pow10.toml")),

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod both_hosts;
 mod cli;
 mod clients;
 mod crash;

@@ -42,6 +42,9 @@ fn ten_nodes_are_connected() {
         seen("bootstrap").contains("9 of 9 first dials are sessions: node0 3, node1 3, node2 3")
     );
     assert!(seen("nodes running").starts_with("10 of 10"));
+    // Requirement A34: the figure of greetings is told, and there is no error.
+    assert!(seen("handshakes").contains(" completed, "), "{test}");
+    assert_eq!(seen("network errors"), "none");
     let xml = fs::read_to_string(&junit).expect("JUnit XML");
     assert!(xml.contains("failures=\"0\"") && xml.contains("name=\"connectivity.pow10\""), "{xml}");
     let page = path("report.html");

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     Moment, World,
-    scenario::{Facts, NodeFacts},
+    scenario::{
+        Facts, NodeFacts,
+        users::{Conflicts, Pools},
+    },
     workload::Sent,
 };
 use kette_types::B256;
@@ -204,17 +207,10 @@ pub(super) fn transactions<'a>(
             included.entry(*transaction.tx_hash()).or_insert(history.born);
         }
     }
-    let transfers = |hash: &B256| {
-        let history = &world.blocks[hash];
-        let born = history.born.as_micros();
-        (born, history.block.block.body.transactions.len() as u64)
-    };
-    let blocks: Vec<(u64, u64)> =
-        chain.iter().map(transfers).filter(|(_, count)| *count > 0).collect();
     let mut submitted = BTreeSet::new();
     let mut delays = Vec::new();
     for sent in sent {
-        if sent.taken != Some(true) {
+        if sent.taken != Some(true) || sent.rival.is_some() {
             continue;
         }
         submitted.insert(sent.hash);
@@ -232,8 +228,61 @@ pub(super) fn transactions<'a>(
         included: delays.len() as u64,
         inclusion_p50_ms: percentile(50),
         inclusion_p95_ms: percentile(95),
-        per_second: TransactionFigures::rate(&blocks),
+        per_second: TransactionFigures::rate(&filled(world, chain)),
     }
+}
+
+/// Returns when each block with transactions was made, microseconds, and how many it has.
+pub(super) fn filled(world: &World, chain: &[B256]) -> Vec<(u64, u64)> {
+    let transfers = |hash: &B256| {
+        let history = &world.blocks[hash];
+        let born = history.born.as_micros();
+        (born, history.block.block.body.transactions.len() as u64)
+    };
+    chain.iter().map(transfers).filter(|(_, count)| *count > 0).collect()
+}
+
+/// Returns which pools had users' transactions when, and what became of pairs with one nonce. Nothing of pools if
+/// the file has no check about them.
+pub(super) fn pools<'a>(
+    world: &World,
+    chain: &[B256],
+    sent: impl Iterator<Item = &'a Sent>,
+) -> (Option<Pools>, Conflicts) {
+    let mut blocks: BTreeMap<B256, B256> = BTreeMap::new();
+    for hash in chain {
+        let transactions = &world.blocks[hash].block.block.body.transactions;
+        blocks.extend(transactions.iter().map(|transaction| (*transaction.tx_hash(), *hash)));
+    }
+    let honest = |host: &usize| world.hosts[*host].is_honest();
+    let in_pools = |hash: &B256| -> BTreeMap<usize, (u64, bool)> {
+        let had = world.pools.iter().flat_map(|pools| pools.get(hash)).flatten();
+        let had = had.map(|(host, at)| (*host as usize, (at.as_micros(), true)));
+        // Of a host that had it twice the first time counts.
+        had.rev().filter(|(host, _)| honest(host)).collect()
+    };
+    let count = world.hosts.iter().filter(|host| host.is_honest()).count();
+    let (mut pools, mut conflicts) = (Pools::new(count), Conflicts::default());
+    for sent in sent {
+        let mut had = in_pools(&sent.hash);
+        if let Some(rival) = &sent.rival {
+            let other = in_pools(rival);
+            conflicts.add(
+                [&sent.hash, rival].map(|hash| blocks.contains_key(hash)),
+                had.keys().filter(|host| other.contains_key(host)).count(),
+            );
+        } else if sent.taken == Some(true) {
+            if let Some(history) = blocks.get(&sent.hash).map(|block| &world.blocks[block]) {
+                for (host, delay) in
+                    history.reached.iter().filter(|(host, _)| honest(&(*host as usize)))
+                {
+                    had.entry(*host as usize).or_insert((history.born.as_micros() + delay, false));
+                }
+            }
+            pools.add(&had);
+        }
+    }
+    (world.pools.is_some().then_some(pools), conflicts)
 }
 
 /// Returns all reorganizations of honest nodes, and the deepest.

@@ -349,6 +349,8 @@ impl Run {
         let facts = measure::facts(world);
         let reach = |percent, of, after| measure::reach(world, &chain, percent, of, after);
         let transactions = measure::transactions(world, &chain, self.workload.sent());
+        let filled = measure::filled(world, &chain);
+        let (pools, conflicts) = measure::pools(world, &chain, self.workload.sent());
         let measured = Measured {
             stale_rate: blocks.stale_rate,
             reach: &reach,
@@ -357,6 +359,9 @@ impl Run {
             submitted: transactions.submitted,
             included: transactions.included,
             per_second: transactions.per_second,
+            filled: &filled,
+            pools,
+            conflicts,
         };
         let complete = self.phase == Phase::Done;
         let mut checks: Vec<Verdict> = Vec::new();

@@ -34,6 +34,10 @@ pub enum Check {
     Growth(Growth),
     /// What became of users' transactions, at the end.
     Transactions(Transactions),
+    /// When users' transactions were in the pools of all nodes, at the end.
+    Pools(Pools),
+    /// What became of transactions with one nonce, at the end.
+    Conflicts(Conflicts),
     /// Share of produced blocks that did not become canonical, at the end.
     StaleRate(StaleRate),
     /// Time until a share of nodes had a block, over all blocks, by the receivers' clocks.
@@ -56,6 +60,8 @@ impl Check {
             Self::Errors(_) => "errors",
             Self::Growth(_) => "growth",
             Self::Transactions(_) => "transactions",
+            Self::Pools(_) => "pools",
+            Self::Conflicts(_) => "conflicts",
             Self::StaleRate(_) => "stale_rate",
             Self::Propagation(_) => "propagation",
         }
@@ -206,6 +212,33 @@ pub struct Transactions {
     /// Committed per second, from blocks: from the first to the last block that has any.
     #[serde(default)]
     pub min_per_second: f64,
+    /// They need to be that many in some part of the run that is at least this long, not over all of it.
+    #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
+    pub over: Option<Duration>,
+}
+
+/// See [`Check::Pools`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pools {
+    /// Of the transactions that were taken from users: the share that every honest node had, 0 to 1.
+    #[serde(default = "all")]
+    pub min_share: f64,
+    /// From the first pool to the last node that had one, at most; of all that every node had.
+    #[serde(with = "units::duration")]
+    pub max: Duration,
+}
+
+const fn all() -> f64 {
+    1.0
+}
+
+/// See [`Check::Conflicts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conflicts {
+    /// Pairs handed in at least; of each pair one is in the chain, and no pool had both.
+    pub min: u64,
 }
 
 /// See [`Check::StaleRate`].

@@ -170,6 +170,14 @@ pub struct Workload {
     /// How many funded accounts send, 1 to 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub senders: Option<u32>,
+    /// How many of the transfers are pairs: two with one nonce, handed to two nodes at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub conflicts: u32,
+}
+
+/// Tells whether a number may be left out of a file.
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Nodes that are alike.

@@ -2,9 +2,10 @@
 
 use super::{
     Check, Facts, NetworkFile, NodeFacts, Plan, Verdict,
-    check::{Agreement, Connected, Growth, Height, Propagation, Reorg, Running, Transactions},
+    check::{Agreement, Connected, Growth, Height, Propagation, Reorg, Running},
     links,
     units::{format_duration, parse_duration},
+    users::{self, Conflicts, Pools},
     words::words,
 };
 use std::time::Duration;
@@ -37,6 +38,33 @@ pub struct Measured<'a> {
     pub included: u64,
     /// Transactions committed per second.
     pub per_second: f64,
+    /// Canonical blocks that have transactions: when each was made, microseconds, and how many it has.
+    pub filled: &'a [(u64, u64)],
+    /// Which pools had which transactions when, if that was watched.
+    pub pools: Option<Pools>,
+    /// Pairs of transactions with one nonce.
+    pub conflicts: Conflicts,
+}
+
+impl Default for Measured<'_> {
+    fn default() -> Self {
+        Self {
+            stale_rate: 0.0,
+            reach: &no_block,
+            log_errors: &[],
+            submitted: 0,
+            included: 0,
+            per_second: 0.0,
+            filled: &[],
+            pools: None,
+            conflicts: Conflicts::default(),
+        }
+    }
+}
+
+/// The reach of blocks where there are none.
+const fn no_block(_: f64, _: f64, _: Duration) -> Option<Duration> {
+    None
 }
 
 impl std::fmt::Debug for Measured<'_> {
@@ -155,6 +183,8 @@ impl Watched {
             Check::Handshakes(_)
             | Check::Errors(_)
             | Check::Transactions(_)
+            | Check::Pools(_)
+            | Check::Conflicts(_)
             | Check::StaleRate(_)
             | Check::Propagation(_) => None,
         };
@@ -181,7 +211,9 @@ impl Watched {
                 Some(first) => grown(first, facts, it),
                 None => too_early(it.after),
             },
-            Check::Transactions(it) => transactions(measured, it),
+            Check::Transactions(it) => users::transactions(measured, it),
+            Check::Pools(it) => users::pools(measured.pools.as_ref(), it),
+            Check::Conflicts(it) => users::conflicts(&measured.conflicts, it),
             Check::Height(it) => all(facts, "height", it.min, |n| n.height),
             Check::Connected(it) => all(facts, "peers", it.min_peers as u64, |n| n.peers as u64),
             Check::Reorg(Reorg { max_depth, min_depth }) => {
@@ -255,13 +287,6 @@ fn grown(first: &Facts, facts: &Facts, it: &Growth) -> Seen {
         what: format!("{} has {more} blocks above {height}", least.name),
         nodes: vec![least.name.clone()],
     }
-}
-
-fn transactions(measured: &Measured<'_>, it: &Transactions) -> Seen {
-    let Measured { submitted, included, per_second, .. } = *measured;
-    let share = included as f64 / submitted.max(1) as f64;
-    let ok = submitted >= it.min && share >= it.min_included && per_second >= it.min_per_second;
-    Seen::new(ok, format!("{included} of {submitted} included, {per_second:.1} per second"))
 }
 
 /// Settles what must hold at some moment within a time: it held, or the time is over.

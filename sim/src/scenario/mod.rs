@@ -20,6 +20,7 @@ pub mod select;
 pub mod step;
 pub mod timeline;
 pub mod units;
+pub mod users;
 pub mod validators;
 mod words;
 

@@ -20,6 +20,8 @@ const TURN_MIN: Duration = Duration::from_millis(10);
 const STAKE_MAX: u64 = i64::MAX as u64;
 /// How many funded accounts a development chain has.
 const SENDERS_MAX: u32 = 10;
+/// Pairs of transactions with one nonce.
+const CONFLICTS_MAX: u32 = 1_000;
 
 /// Checks a whole file.
 pub(super) fn check(file: &NetworkFile) -> Result<(), String> {
@@ -32,6 +34,9 @@ pub(super) fn check(file: &NetworkFile) -> Result<(), String> {
     hash_rate("[network]: mine_rate", Some(network.mine_rate))?;
     shape(&file.shape).map_err(|error| format!("[shape]: {error}"))?;
     transfers("[workload]: rate", file.workload.rate)?;
+    if file.workload.conflicts > CONFLICTS_MAX {
+        return Err(format!("[workload]: conflicts: at most {CONFLICTS_MAX} pairs"));
+    }
     if let Some(senders) = file.workload.senders.filter(|n| !(1..=SENDERS_MAX).contains(n)) {
         return Err(format!("[workload]: senders = {senders}: 1 to {SENDERS_MAX} accounts"));
     }
@@ -156,6 +161,7 @@ fn step(file: &NetworkFile, plan: &Plan, step: &Step) -> Result<(), String> {
         Action::Heal(_) => Ok(()),
         Action::Reset(it) | Action::Start(it) => nodes(&it.nodes),
         Action::Crash(it) => nodes(&it.nodes),
+        Action::Wipe(it) if it.upgrade => Err("upgrade belongs to `stop`".to_owned()),
         Action::Stop(it) | Action::Wipe(it) => nodes(&it.nodes),
         Action::Pause(it) => nodes(&it.nodes),
         Action::Slow(it) => slow(file, plan, it),
@@ -226,7 +232,9 @@ fn demand(check: &Check) -> Result<(), String> {
         Check::Components(it) => moment(it.after.as_ref(), it.within),
         Check::Handshakes(it) => probability("min_success", Some(it.min_success)),
         Check::Transactions(it) => probability("min_included", Some(it.min_included))
-            .and_then(|()| transfers("min_per_second", it.min_per_second)),
+            .and_then(|()| transfers("min_per_second", it.min_per_second))
+            .and_then(|()| positive("over", it.over)),
+        Check::Pools(it) => probability("min_share", Some(it.min_share)),
         Check::Height(it) if i64::try_from(it.min).is_err() => Err("min is too high".to_owned()),
         Check::Reorg(it) => match (it.min_depth, it.max_depth) {
             (None, None) => Err("give max_depth or min_depth".to_owned()),
@@ -242,6 +250,7 @@ fn demand(check: &Check) -> Result<(), String> {
         }
         Check::Height(_)
         | Check::Connected(_)
+        | Check::Conflicts(_)
         | Check::Propagation(_)
         | Check::Running(_)
         | Check::Bootstrap(_)

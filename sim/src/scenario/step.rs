@@ -90,6 +90,7 @@ impl Action {
             Self::Heal(_) => "heal".to_owned(),
             Self::Reset(a) => format!("sessions of {} reset", names(&a.nodes)),
             Self::Crash(a) => format!("crash of {}", names(&a.nodes)),
+            Self::Stop(a) if a.upgrade => format!("upgrade of {}", names(&a.nodes)),
             Self::Stop(a) => format!("stop of {}", names(&a.nodes)),
             Self::Start(a) => format!("start of {}", names(&a.nodes)),
             Self::Wipe(a) => format!("wipe of {}", names(&a.nodes)),
@@ -254,6 +255,9 @@ pub struct Stop {
     /// They start again after this time; for `stop` never if absent.
     #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
     pub restart_after: Option<Duration>,
+    /// Of `stop`: they start again with another copy of the program. The simulator has one program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub upgrade: bool,
 }
 
 /// Some nodes for some time.

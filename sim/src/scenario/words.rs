@@ -47,12 +47,27 @@ pub(super) fn words(check: &Check) -> String {
                 within(it.within)
             )
         }
-        Check::Transactions(it) => format!(
-            "transactions at least {}, {} % included, {} per second",
-            it.min,
-            it.min_included * 100.0,
-            it.min_per_second
+        Check::Transactions(it) => {
+            let over =
+                it.over.map(format_duration).map_or_else(String::new, |it| format!(" for {it}"));
+            format!(
+                "transactions at least {}, {} % included, {} per second{over}",
+                it.min,
+                it.min_included * 100.0,
+                it.min_per_second
+            )
+        }
+        Check::Pools(it) => format!(
+            "{} % of transactions reach all pools within {}",
+            it.min_share * 100.0,
+            format_duration(it.max)
         ),
+        Check::Conflicts(it) => {
+            format!(
+                "of at least {} pairs with one nonce one is committed, no pool has both",
+                it.min
+            )
+        }
         Check::Propagation(it) => {
             let of = it.of_blocks.map_or_else(String::new, |of| format!(", {of} % of blocks"));
             let after = match it.after {

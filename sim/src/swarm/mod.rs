@@ -130,7 +130,7 @@ fn workload(dice: &mut Dice, features: &Features) -> Workload {
         return Workload::default();
     }
     let senders = dice.coin(0.5).then(|| dice.number(1..=10) as u32);
-    Workload { rate: dice.share(0.1, USERS_RATE_MAX), senders }
+    Workload { rate: dice.share(0.1, USERS_RATE_MAX), senders, conflicts: 0 }
 }
 
 /// Most nodes: small networks find most faults, and fastest.

@@ -167,7 +167,11 @@ impl<'a> Drawing<'a> {
             Kind::Away => {
                 let Some(lasts) = self.interruption(most) else { return Vec::new() };
                 let nodes = self.some();
-                let stop = Action::Stop(Stop { nodes: nodes.clone(), restart_after: None });
+                let stop = Action::Stop(Stop {
+                    nodes: nodes.clone(),
+                    restart_after: None,
+                    upgrade: false,
+                });
                 let start = Action::Start(Nodes { nodes });
                 vec![Step::new(At::Time(at), stop), Step::new(At::Time(at + lasts), start)]
             }
@@ -214,7 +218,7 @@ impl<'a> Drawing<'a> {
             }
             Kind::Stop => {
                 let restart_after = Some(self.interruption(most)?);
-                Action::Stop(Stop { nodes: self.some(), restart_after })
+                Action::Stop(Stop { nodes: self.some(), restart_after, upgrade: false })
             }
             Kind::Wipe => {
                 let nodes = vec![self.victim.clone()?];
@@ -222,7 +226,7 @@ impl<'a> Drawing<'a> {
                     true => Some(self.interruption(most)?),
                     false => None,
                 };
-                Action::Wipe(Stop { nodes, restart_after })
+                Action::Wipe(Stop { nodes, restart_after, upgrade: false })
             }
             Kind::Pause => {
                 let lasts = Some(self.interruption(most)?);

@@ -53,6 +53,8 @@ pub struct Sent {
     pub host: usize,
     /// Whether some host said that it took it; `None` as long as none answered.
     pub taken: Option<bool>,
+    /// Another one with the same nonce, which another host got at the same time: one of the two can be in the chain.
+    pub rival: Option<B256>,
 }
 
 /// Users.
@@ -69,6 +71,8 @@ pub struct Workload {
     /// When users look at the chain next.
     look_at: Moment,
     sent: Vec<Sent>,
+    /// Pairs with one nonce that are still to come.
+    conflicts: u32,
     /// Questions that no host has answered yet, and which transaction they are about.
     asked: BTreeMap<Ticket, usize>,
     /// Why nobody can send.
@@ -89,6 +93,16 @@ struct User {
     /// Recent transactions with consecutive nonces: those that the chain lacks, and some that a reorganization may
     /// bring back.
     recent: VecDeque<Recent>,
+}
+
+/// A transfer before it is signed.
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    nonce: u64,
+    to: Address,
+    value: U256,
+    /// The tip at most, wei; `None` in the format before EIP-2718.
+    tip: Option<u128>,
 }
 
 #[derive(Debug)]
@@ -119,6 +133,8 @@ const RATE_MIN: f64 = 1e-6;
 const LEGACY: f64 = 0.2;
 /// Share of transfers that are handed to two hosts at once.
 const TWICE: f64 = 0.1;
+/// Each so manieth transfer is one of a pair with one nonce, as long as the file wants pairs.
+const PAIR_EVERY: usize = 10;
 const GWEI: u128 = 1_000_000_000;
 const ETHER: u64 = 1_000_000_000_000_000_000;
 
@@ -144,6 +160,7 @@ impl Workload {
             transfer_at: None,
             look_at: Moment::START,
             sent: Vec::new(),
+            conflicts: file.conflicts,
             asked: BTreeMap::new(),
             trouble,
         };
@@ -236,11 +253,18 @@ impl Workload {
         if user.next.saturating_sub(user.settled) >= OPEN_MAX {
             return;
         }
-        let transaction = user.sign(self.chain_id, to, &mut self.rng);
+        let draft = user.draft(to, &mut self.rng);
+        let transaction = user.sign(self.chain_id, draft);
+        let pair =
+            self.conflicts > 0 && hosts.len() > 1 && self.sent.len() % PAIR_EVERY == PAIR_EVERY - 1;
         let host = hosts[self.rng.random_range(0..hosts.len())];
         let (at, sent) = (world.now(), self.sent.len());
         let hash = *transaction.inner().tx_hash();
-        self.sent.push(Sent { hash, at, host, taken: None });
+        // The amounts differ, the fees do not: neither replaces the other.
+        let value = draft.value + U256::from(1);
+        let rival = pair.then(|| user.sign(self.chain_id, Draft { value, ..draft }));
+        let rival_hash = rival.as_ref().map(|rival| *rival.inner().tx_hash());
+        self.sent.push(Sent { hash, at, host, taken: None, rival: rival_hash });
         user.recent.push_back(Recent { transaction: transaction.clone(), handed_in: at, sent });
         if happens(&mut self.rng, TWICE) && hosts.len() > 1 {
             let others: Vec<usize> = hosts.into_iter().filter(|other| *other != host).collect();
@@ -248,6 +272,15 @@ impl Workload {
             self.ask(world, second, transaction.clone(), sent);
         }
         self.ask(world, host, transaction, sent);
+        if let Some(rival) = rival {
+            let others: Vec<usize> =
+                world.hosts().into_iter().filter(|other| *other != host).collect();
+            if let Some(second) = others.get(self.rng.random_range(0..others.len().max(1))) {
+                self.conflicts -= 1;
+                // Whether it is taken is nobody's matter: it need not be in the chain.
+                world.submit(*second, rival);
+            }
+        }
     }
 
     fn recipient(&mut self, from: usize) -> Address {
@@ -334,21 +367,28 @@ impl User {
         })
     }
 
-    /// Signs the next transfer.
-    fn sign(&mut self, chain_id: u64, to: Address, rng: &mut ChaCha8Rng) -> Recovered<Transaction> {
+    /// Draws the next transfer, which takes a nonce.
+    fn draft(&mut self, to: Address, rng: &mut ChaCha8Rng) -> Draft {
         let nonce = self.next;
         self.next += 1;
         // Amounts of all magnitudes.
         let bits = rng.random_range(0..=60u32);
         let value = U256::from((rng.random::<u64>() >> (63 - bits)).min(self.value_max));
+        let tip = (!happens(rng, LEGACY)).then(|| (unit(rng) * 3.0 * GWEI as f64) as u128);
+        Draft { nonce, to, value, tip }
+    }
+
+    /// Signs a transfer.
+    fn sign(&self, chain_id: u64, draft: Draft) -> Recovered<Transaction> {
+        let Draft { nonce, to, value, tip } = draft;
         let to = TxKind::Call(to);
-        let transaction: Transaction = if happens(rng, LEGACY) {
-            let (chain_id, gas_price) = (Some(chain_id), self.fee_cap);
-            let input = Default::default();
-            self.seal(TxLegacy { chain_id, nonce, gas_price, gas_limit: GAS, to, value, input })
-        } else {
-            let tip = (unit(rng) * 3.0 * GWEI as f64) as u128;
-            self.seal(TxEip1559 {
+        let transaction: Transaction = match tip {
+            None => {
+                let (chain_id, gas_price) = (Some(chain_id), self.fee_cap);
+                let input = Default::default();
+                self.seal(TxLegacy { chain_id, nonce, gas_price, gas_limit: GAS, to, value, input })
+            }
+            Some(tip) => self.seal(TxEip1559 {
                 chain_id,
                 nonce,
                 gas_limit: GAS,
@@ -357,7 +397,7 @@ impl User {
                 to,
                 value,
                 ..TxEip1559::default()
-            })
+            }),
         };
         Recovered::new_unchecked(transaction, self.address)
     }

@@ -113,6 +113,32 @@ fn what_a_node_took_to_its_grave_is_handed_in_again() {
 }
 
 #[test]
+fn of_two_with_one_nonce_one_is_committed() {
+    let mut stage = Stage::new(3, 5.0);
+    stage.workload.conflicts = 4;
+    stage.world.pools = Some(BTreeMap::new());
+    stage.run(40);
+    stage.quiet(60);
+    let included = stage.included(1);
+    let pairs: Vec<(B256, B256)> =
+        stage.workload.sent().filter_map(|sent| Some((sent.hash, sent.rival?))).collect();
+    assert_eq!(pairs.len(), 4);
+    for (one, other) in &pairs {
+        assert!(one != other && included.contains(one) != included.contains(other));
+    }
+    let single = stage.workload.sent().filter(|sent| sent.rival.is_none());
+    assert!(single.count() > 100, "the others go on");
+    let pools = stage.world.pools.as_ref().unwrap();
+    let with = |hash: &B256| -> BTreeSet<u32> {
+        pools.get(hash).into_iter().flatten().map(|(host, _)| *host).collect()
+    };
+    for (one, other) in pairs {
+        assert!(with(&one).is_disjoint(&with(&other)), "a pool had both");
+        assert!(!with(&one).is_empty() && !with(&other).is_empty(), "both were handed in");
+    }
+}
+
+#[test]
 fn rates_add_up_and_end() {
     let spec = scenario(1, 0.0).spec;
     let mut workload = Workload::new(&spec, &scenario::Workload::default(), 1);
@@ -136,7 +162,12 @@ fn the_same_seed_signs_the_same_transactions() {
         let mut rng = stream(seed, Purpose::Workload, 9);
         let mut user = User::new(&spec, KEYS[2]).unwrap();
         let to = user.address;
-        (0..20).map(|_| *user.sign(7, to, &mut rng).inner().tx_hash()).collect()
+        (0..20)
+            .map(|_| {
+                let draft = user.draft(to, &mut rng);
+                *user.sign(7, draft).inner().tx_hash()
+            })
+            .collect()
     };
     assert_eq!(hashes(1), hashes(1));
     assert_ne!(hashes(1), hashes(2));
@@ -147,7 +178,7 @@ fn a_chain_without_funded_accounts_is_an_error_once() {
     let mut spec = (*scenario(1, 1.0).spec).clone();
     spec.genesis.alloc.clear();
     let mut stage = Stage::new(1, 1.0);
-    let file = scenario::Workload { rate: 1.0, senders: None };
+    let file = scenario::Workload { rate: 1.0, senders: None, conflicts: 0 };
     stage.workload = Workload::new(&Arc::new(spec), &file, 1);
     while stage.world.violations().is_empty() && stage.world.now() < Moment::from_micros(60_000_000)
     {

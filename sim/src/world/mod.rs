@@ -53,6 +53,8 @@ pub struct World {
     pub height: u64,
     /// Every block that any host produced or attached, with who did when.
     pub blocks: BTreeMap<B256, BlockHistory>,
+    /// Which pools had a transaction since when, if the file has a check about it.
+    pub pools: Option<BTreeMap<B256, Vec<(u32, Moment)>>>,
     pub(crate) seed: u64,
     pub(crate) now: Moment,
     pub(crate) queue: Queue,

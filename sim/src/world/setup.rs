@@ -9,7 +9,7 @@ use crate::{
     disk::Disk,
     memo::Memo,
     rng::{Purpose, stream},
-    scenario::{Misbehaviour, NetworkFile, Plan, region},
+    scenario::{Check, Misbehaviour, NetworkFile, Plan, region},
 };
 use alloy_primitives::keccak256;
 use kette_chain::ExecutedBlock;
@@ -178,6 +178,7 @@ impl World {
                 uplink: [Moment::START; 2],
             });
         }
+        let watched = |check: &Check| matches!(check, Check::Pools(_) | Check::Conflicts(_));
         let rngs = |purpose| (0..count as u64).map(move |i| stream(seed, purpose, i));
         let mut world = Self {
             rules: Rules::new(spec.clone()),
@@ -189,6 +190,7 @@ impl World {
             settle: file.network.settle,
             height: 0,
             blocks: BTreeMap::new(),
+            pools: file.check.iter().any(watched).then(BTreeMap::new),
             seed,
             now: Moment::START,
             queue: Queue::default(),

@@ -252,6 +252,12 @@ impl World {
         {
             history.producer.get_or_insert(host);
         }
+        if let Event::Pending(transaction) = event
+            && let Some(pools) = &mut self.pools
+        {
+            let had = pools.entry(*transaction.inner().tx_hash()).or_default();
+            had.push((host as u32, self.now));
+        }
         if let Event::Finalized { hash, .. } = event
             && self.spec.bft().is_some()
         {

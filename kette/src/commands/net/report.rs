@@ -24,8 +24,8 @@ pub struct ReportArgs {
     /// Instead of files: the newest run in this network's directory.
     #[arg(long, value_name = "DIR", conflicts_with = "runs")]
     home: Option<PathBuf>,
-    /// The page to write; the Markdown goes beside it.
-    #[arg(long, value_name = "FILE.html", default_value = "report.html")]
+    /// Where to write: the page as FILE.html, the Markdown as FILE.md; the suffix may be left out.
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
 }
 
@@ -60,8 +60,8 @@ pub fn run(args: &ReportArgs, json: bool) -> anyhow::Result<()> {
     for file in &files {
         runs.extend(Document::read(file)?);
     }
-    let text = write_documents(&args.out, &runs)?;
-    let value = json!({ "html": args.out, "markdown": text, "runs": runs.len(),
+    let (html, text) = write_documents(&args.out, &runs)?;
+    let value = json!({ "html": html, "markdown": text, "runs": runs.len(),
         "ok": runs.iter().all(|run| run.ok) });
     output::print(&value, json)
 }
@@ -78,16 +78,46 @@ pub fn write(path: &Path, runs: &[Value]) -> anyhow::Result<()> {
     write_documents(path, &documents).map(drop)
 }
 
-fn write_documents(path: &Path, runs: &[Document]) -> anyhow::Result<PathBuf> {
-    if path.extension().is_some_and(|extension| extension == "md") {
-        bail!("{}: name the HTML page; the Markdown goes beside it", path.display());
-    }
+fn write_documents(path: &Path, runs: &[Document]) -> anyhow::Result<(PathBuf, PathBuf)> {
     let sections = network::sections(runs);
-    let text = path.with_extension("md");
+    let (html, text) = both(path);
     for (path, content) in
-        [(path, network::html(runs, &sections)), (&text, markdown::document(runs, &sections))]
+        [(&html, network::html(runs, &sections)), (&text, markdown::document(runs, &sections))]
     {
         fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(text)
+    Ok((html, text))
+}
+
+/// Returns the names of page and Markdown. A suffix of another kind is part of the name.
+fn both(path: &Path) -> (PathBuf, PathBuf) {
+    let suffix = path.extension().map(|it| it.to_ascii_lowercase());
+    let html = match suffix.as_ref().and_then(|it| it.to_str()) {
+        Some("html" | "htm") => path.to_owned(),
+        Some("md") => path.with_extension("html"),
+        _ => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".html");
+            name.into()
+        }
+    };
+    let text = html.with_extension("md");
+    (html, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_and_markdown_lie_side_by_side() {
+        for (given, html, text) in [
+            ("report.html", "report.html", "report.md"),
+            ("a/report.md", "a/report.html", "a/report.md"),
+            ("rep", "rep.html", "rep.md"),
+            ("rep.v2", "rep.v2.html", "rep.v2.md"),
+        ] {
+            assert_eq!(both(Path::new(given)), (html.into(), text.into()), "{given}");
+        }
+    }
 }

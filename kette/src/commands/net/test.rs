@@ -59,6 +59,9 @@ pub struct TestArgs {
     /// Write each run into this directory as `kette net run --json` prints it, for `kette net report`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// First port for peers, instead of each network's own; those for clients follow. For two tests at the same time.
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<u16>,
     /// How long to wait until all nodes of a network answer.
     #[arg(long, default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
@@ -198,7 +201,7 @@ fn one(args: &TestArgs, test: Test, part: Part) -> anyhow::Result<Outcome> {
         source: part.file.to_owned(),
         seed: None,
         duration: part.duration(),
-        base_port: None,
+        base_port: args.base_port,
         timeout: args.timeout,
         keep: false,
     };

@@ -6,14 +6,14 @@
 //! not hide.
 
 mod accounts;
-mod endpoint;
+pub mod endpoint;
 mod follow;
 mod mix;
 mod offer;
 mod plan;
 pub mod report;
 mod tally;
-mod watch;
+pub mod watch;
 
 pub use endpoint::Endpoint;
 pub use mix::Mix;

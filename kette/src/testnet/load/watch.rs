@@ -56,7 +56,10 @@ pub struct Watcher {
 
 /// The subscriptions. The connection lives as long as they are kept with it.
 #[derive(Debug)]
-enum Stream {
+pub struct Stream(Source);
+
+#[derive(Debug)]
+enum Source {
     Own(#[expect(dead_code, reason = "keeps the connection")] WsClient, Subscription<Arrivals>),
     Foreign {
         _connection: WsClient,
@@ -65,13 +68,18 @@ enum Stream {
     },
 }
 
+/// What reached a node. Times are microseconds since 1970 by its clock; 0 if the endpoint gives none.
 #[derive(Debug, Default, Deserialize)]
-struct Arrivals {
-    pending: Vec<(B256, u64)>,
-    heads: Vec<(B256, u64, u64)>,
+pub struct Arrivals {
+    /// Transactions that entered its pool: hash, time.
+    pub pending: Vec<(B256, u64)>,
+    /// Blocks that became canonical: hash, number, time.
+    pub heads: Vec<(B256, u64, u64)>,
+    /// Blocks that became final: hash, number, time.
     #[serde(rename = "final")]
-    finals: Vec<(B256, u64, u64)>,
-    produced: Vec<(B256, u64, u64)>,
+    pub finals: Vec<(B256, u64, u64)>,
+    /// Blocks that it made: hash, number, time.
+    pub produced: Vec<(B256, u64, u64)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,7 +109,7 @@ impl Watcher {
         with_pool: bool,
     ) -> anyhow::Result<Self> {
         let stream = Stream::open(&endpoint, with_pool).await?;
-        let own_clock = matches!(stream, Stream::Own(..)) && is_here(&endpoint.url);
+        let own_clock = matches!(stream.0, Source::Own(..)) && is_here(&endpoint.url);
         let pool = vec![0; index.len()];
         let seen = Seen { pool, own_clock, ..Seen::default() };
         Ok(Self { endpoint, node, index, heads, with_pool, stream, seen })
@@ -177,22 +185,21 @@ impl Watcher {
 }
 
 impl Stream {
+    /// Listens to a Kette node.
+    ///
+    /// # Errors
+    /// If nobody answers, or it is another endpoint.
+    pub async fn own(endpoint: &Endpoint) -> anyhow::Result<Self> {
+        let connection = connect(&endpoint.socket()).await?;
+        let arrivals = arrivals(&connection).await?;
+        Ok(Self(Source::Own(connection, arrivals)))
+    }
+
     async fn open(endpoint: &Endpoint, with_pool: bool) -> anyhow::Result<Self> {
         let url = endpoint.socket();
-        let connection = WsClientBuilder::default()
-            .max_buffer_capacity_per_subscription(NOTICES_MAX)
-            .build(&url)
-            .await
-            .map_err(|error| {
-                Exit::NotUp(format!(
-                    "no WebSocket at {url}: {error}\nblocks and pools are watched by eth_subscribe on the port of JSON-RPC"
-                ))
-            })?;
-        let own = connection
-            .subscribe("kette_subscribe", rpc_params!["arrivals"], "kette_unsubscribe")
-            .await;
-        if let Ok(arrivals) = own {
-            return Ok(Self::Own(connection, arrivals));
+        let connection = connect(&url).await?;
+        if let Ok(arrivals) = arrivals(&connection).await {
+            return Ok(Self(Source::Own(connection, arrivals)));
         }
         let explain = |error| anyhow::anyhow!("{url}: eth_subscribe: {error}");
         let heads = connection
@@ -206,14 +213,14 @@ impl Stream {
         } else {
             None
         };
-        Ok(Self::Foreign { _connection: connection, heads, pending })
+        Ok(Self(Source::Foreign { _connection: connection, heads, pending }))
     }
 
     /// Waits for what comes next; `None` if the connection or a subscription ended.
-    async fn next(&mut self) -> Option<Arrivals> {
-        match self {
-            Self::Own(_, arrivals) => arrivals.next().await?.ok(),
-            Self::Foreign { heads, pending, .. } => {
+    pub async fn next(&mut self) -> Option<Arrivals> {
+        match &mut self.0 {
+            Source::Own(_, arrivals) => arrivals.next().await?.ok(),
+            Source::Foreign { heads, pending, .. } => {
                 let mut arrivals = Arrivals::default();
                 let next_pending = async {
                     match pending {
@@ -229,6 +236,24 @@ impl Stream {
             }
         }
     }
+}
+
+async fn connect(url: &str) -> anyhow::Result<WsClient> {
+    let connection = WsClientBuilder::default()
+        .max_buffer_capacity_per_subscription(NOTICES_MAX)
+        .build(url)
+        .await
+        .map_err(|error| {
+            Exit::NotUp(format!(
+                "no WebSocket at {url}: {error}\nblocks and pools are watched by eth_subscribe on the port of JSON-RPC"
+            ))
+        })?;
+    Ok(connection)
+}
+
+async fn arrivals(connection: &WsClient) -> anyhow::Result<Subscription<Arrivals>> {
+    let params = rpc_params!["arrivals"];
+    Ok(connection.subscribe("kette_subscribe", params, "kette_unsubscribe").await?)
 }
 
 /// Tells whether an address is of this machine, so that clocks are the same.

@@ -1,7 +1,8 @@
 //! The end of a run: the chain as the nodes have it, final judgements, figures.
 
 use super::{
-    invariants::{INCLUSION, NO_SELF_BAN, SUPPLY, Violation},
+    arrivals::Listeners,
+    invariants::{INCLUSION, NO_SELF_BAN, PROCESSES, SUPPLY, Violation},
     journal::{Journal, millis},
     nodes::Nodes,
     play::Play,
@@ -13,7 +14,11 @@ use alloy_primitives::{B256, U256};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kette_sim::{
     run::{BlockFigures, NodeFigures, TransactionFigures},
-    scenario::{Facts, check::Measured},
+    scenario::{
+        Facts,
+        check::Measured,
+        users::{Conflicts, Pools},
+    },
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -31,7 +36,11 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// If a log cannot be read.
-pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
+pub async fn finish(
+    mut play: Play<'_>,
+    listeners: Listeners,
+    keep: bool,
+) -> anyhow::Result<Report> {
     let said = play.nodes.look().await;
     play.nodes.hear(said);
     let (at, facts) = (play.at(), play.facts());
@@ -43,7 +52,9 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         let violations = judge(&play, &chain, &facts).await;
         play.violations.extend(violations);
     }
-    let journal = journal(play.nodes)?;
+    let mut journal = listeners.journal();
+    drop(listeners);
+    read_errors(&mut journal, play.nodes)?;
     let hashes: Vec<B256> = chain.iter().skip(1).map(|block| block.hash).collect();
     let (count, honest) = (play.nodes.count(), play.nodes.honest().count());
     let blocks = blocks(&play, &journal, &hashes);
@@ -55,7 +66,9 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         let young: Vec<B256> = hashes.iter().filter(counts).copied().collect();
         journal.reach(&young, honest, percent, of)
     };
-    let transactions = transactions(&play, &journal, &chain);
+    let filled = filled(&journal, &chain);
+    let transactions = transactions(&play, &journal, &chain, &filled);
+    let (pools, conflicts) = pools(&play, &journal, &chain);
     let log_errors: Vec<(String, u64)> =
         (0..count).map(|node| (play.nodes.name(node).to_owned(), journal.errors(node))).collect();
     let measured = Measured {
@@ -65,6 +78,9 @@ pub async fn finish(mut play: Play<'_>, keep: bool) -> anyhow::Result<Report> {
         submitted: transactions.submitted,
         included: transactions.included,
         per_second: transactions.per_second,
+        filled: &filled,
+        pools: Some(pools),
+        conflicts,
     };
     let mut checks = Vec::new();
     if complete {
@@ -193,6 +209,11 @@ async fn judge(play: &Play<'_>, chain: &[Canonical], facts: &Facts) -> Vec<Viola
         }
     }
     found.extend(lost(play, chain, at));
+    let not_replaced =
+        nodes.honest().filter_map(|node| nodes.runs_another(node).map(|what| (node, what)));
+    found.extend(
+        not_replaced.map(|(node, what)| Violation::at(PROCESSES, nodes.name(node), at, what)),
+    );
     found
 }
 
@@ -209,6 +230,7 @@ fn lost(play: &Play<'_>, chain: &[Canonical], at: Duration) -> Option<Violation>
     let mut missing = play
         .workload
         .sent()
+        .filter(|sent| sent.rival.is_none())
         .filter(|sent| sent.taken == Some(true) && !included.contains(&sent.hash));
     let first = missing.next()?;
     let name = nodes.name(first.host);
@@ -220,15 +242,14 @@ fn lost(play: &Play<'_>, chain: &[Canonical], at: Duration) -> Option<Violation>
     Some(Violation::at(INCLUSION, name, at, what))
 }
 
-fn journal(nodes: &Nodes) -> anyhow::Result<Journal> {
-    let mut journal = Journal::default();
+fn read_errors(journal: &mut Journal, nodes: &Nodes) -> anyhow::Result<()> {
     for node in nodes.honest() {
         // A node that never started has no log.
         if let Ok(log) = File::open(nodes.directory.log(nodes.name(node))) {
             journal.read(node, BufReader::new(log))?;
         }
     }
-    Ok(journal)
+    Ok(())
 }
 
 fn blocks(play: &Play<'_>, journal: &Journal, chain: &[B256]) -> BlockFigures {
@@ -251,12 +272,48 @@ fn blocks(play: &Play<'_>, journal: &Journal, chain: &[B256]) -> BlockFigures {
     }
 }
 
-fn transactions(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> TransactionFigures {
+/// Returns when each block with transactions was made, microseconds, and how many it has.
+fn filled(journal: &Journal, chain: &[Canonical]) -> Vec<(u64, u64)> {
+    let born = |block: &Canonical| {
+        let count = block.transactions.len() as u64;
+        journal.born(&block.hash).filter(|_| count > 0).map(|born| (born, count))
+    };
+    chain.iter().filter_map(born).collect()
+}
+
+/// Returns which pools had users' transactions when, and what became of pairs with one nonce.
+fn pools(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> (Pools, Conflicts) {
+    let mut blocks: BTreeMap<&B256, &B256> = BTreeMap::new();
+    for block in chain {
+        blocks.extend(block.transactions.iter().map(|hash| (hash, &block.hash)));
+    }
+    let mut pools = Pools::new(play.nodes.honest().count());
+    let mut conflicts = Conflicts::default();
+    for sent in play.workload.sent() {
+        if let Some(rival) = &sent.rival {
+            let [had, other] = [&sent.hash, rival].map(|hash| journal.had_transaction(hash, None));
+            let both = had.keys().filter(|node| other.contains_key(node)).count();
+            conflicts.add([&sent.hash, rival].map(|hash| blocks.contains_key(hash)), both);
+        } else if sent.taken == Some(true) {
+            let block = blocks.get(&sent.hash).copied();
+            pools.add(&journal.had_transaction(&sent.hash, block));
+        }
+    }
+    (pools, conflicts)
+}
+
+fn transactions(
+    play: &Play<'_>,
+    journal: &Journal,
+    chain: &[Canonical],
+    filled: &[(u64, u64)],
+) -> TransactionFigures {
     let mut included: BTreeMap<&B256, &B256> = BTreeMap::new();
     for block in chain {
         included.extend(block.transactions.iter().map(|hash| (hash, &block.hash)));
     }
-    let taken: Vec<_> = play.workload.sent().filter(|sent| sent.taken == Some(true)).collect();
+    let single = play.workload.sent().filter(|sent| sent.rival.is_none());
+    let taken: Vec<_> = single.filter(|sent| sent.taken == Some(true)).collect();
     let mut delays: Vec<u64> = Vec::new();
     let mut found = 0;
     for sent in &taken {
@@ -265,11 +322,6 @@ fn transactions(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> Tran
         let handed_in = play.began_micros.saturating_add(sent.at.as_micros());
         delays.extend(journal.born(block).map(|born| born.saturating_sub(handed_in)));
     }
-    let born = |block: &Canonical| {
-        let count = block.transactions.len() as u64;
-        journal.born(&block.hash).filter(|_| count > 0).map(|born| (born, count))
-    };
-    let filled: Vec<(u64, u64)> = chain.iter().filter_map(born).collect();
     delays.sort_unstable();
     let percentile = |percent: usize| {
         let index = (delays.len() * percent).div_ceil(100).saturating_sub(1);
@@ -280,6 +332,6 @@ fn transactions(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> Tran
         included: found,
         inclusion_p50_ms: percentile(50),
         inclusion_p95_ms: percentile(95),
-        per_second: TransactionFigures::rate(&filled),
+        per_second: TransactionFigures::rate(filled),
     }
 }

@@ -1,4 +1,5 @@
-//! When which node had which block, from the nodes' own logs. All clocks are this machine's.
+//! When which node had which block and which transaction, as they said themselves; pure. All clocks are this
+//! machine's.
 
 use alloy_primitives::B256;
 use kette_sim::run::{Propagation, percentile};
@@ -13,6 +14,10 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Journal {
     blocks: BTreeMap<B256, Seen>,
+    /// When pools had a transaction, by node, microseconds since 1970.
+    pools: BTreeMap<B256, BTreeMap<usize, u64>>,
+    /// How many times those are.
+    pooled: usize,
     /// Lines of level ERROR, by node.
     errors: BTreeMap<usize, u64>,
 }
@@ -24,7 +29,7 @@ pub struct BlockReach {
     pub number: u64,
     /// Its hash.
     pub hash: B256,
-    /// Who produced it, if a log says so.
+    /// Who produced it, if a node said so.
     pub producer: Option<String>,
     /// Nodes that had it.
     pub nodes: usize,
@@ -44,55 +49,71 @@ struct Seen {
     reached: BTreeMap<usize, u64>,
 }
 
-/// Any line.
+/// A line of a log.
 #[derive(Deserialize)]
 struct Level<'a> {
     level: &'a str,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    timestamp: &'a str,
-    #[serde(borrow)]
-    message: std::borrow::Cow<'a, str>,
-    hash: B256,
-}
-
-const PRODUCED: &str = "block produced";
-/// Messages that say that a node has a block (`kette/src/run/node.rs`).
-const MESSAGES: [&str; 4] =
-    [PRODUCED, "new head", "fork resolved: new head after a reorganization", "fork: side block"];
 /// Points of the distribution function.
 const CDF_POINTS: usize = 200;
+/// Times of transactions in pools that are kept.
+const POOLED_MAX: usize = 4_000_000;
 /// Blocks of the table.
 const TABLE_MAX: usize = 200;
 
 impl Journal {
-    /// Reads a node's log.
+    /// Notes when a block became canonical at a node; the first time counts.
+    pub fn had(&mut self, node: usize, hash: B256, at: u64) {
+        let seen = self.blocks.entry(hash).or_insert_with(|| Seen {
+            produced: None,
+            born: at,
+            reached: BTreeMap::new(),
+        });
+        seen.born = seen.born.min(at);
+        seen.reached.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
+    }
+
+    /// Notes when a node made a block.
+    pub fn produced(&mut self, node: usize, hash: B256, at: u64) {
+        self.had(node, hash, at);
+        if let Some(seen) = self.blocks.get_mut(&hash) {
+            seen.produced = Some(node);
+        }
+    }
+
+    /// Notes when a transaction entered a node's pool; the first time counts.
+    pub fn pooled(&mut self, node: usize, hash: B256, at: u64) {
+        if self.pooled < POOLED_MAX {
+            self.pooled += 1;
+            let pools = self.pools.entry(hash).or_default();
+            pools.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
+        }
+    }
+
+    /// Returns when which node had a transaction, and whether in its pool: otherwise it came with `block`.
+    pub fn had_transaction(
+        &self,
+        hash: &B256,
+        block: Option<&B256>,
+    ) -> BTreeMap<usize, (u64, bool)> {
+        let block = block.and_then(|block| self.blocks.get(block));
+        let by_block =
+            block.iter().flat_map(|seen| &seen.reached).map(|(node, at)| (*node, (*at, false)));
+        let by_pool = self.pools.get(hash).into_iter().flatten();
+        by_block.chain(by_pool.map(|(node, at)| (*node, (*at, true)))).collect()
+    }
+
+    /// Counts the lines of level ERROR in a node's log.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn read(&mut self, node: usize, mut log: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         while log.read_until(b'\n', &mut line)? > 0 {
+            // What a killed process left of its last line is no line.
             if serde_json::from_slice::<Level<'_>>(&line).is_ok_and(|it| it.level == "ERROR") {
                 *self.errors.entry(node).or_default() += 1;
-            }
-            // What a killed process left of its last line is no line.
-            if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line)
-                && MESSAGES.contains(&line.message.as_ref())
-                && let Some(at) = micros(line.timestamp)
-            {
-                let seen = self.blocks.entry(line.hash).or_insert_with(|| Seen {
-                    produced: None,
-                    born: at,
-                    reached: BTreeMap::new(),
-                });
-                if line.message == PRODUCED {
-                    seen.produced = Some(node);
-                }
-                seen.born = seen.born.min(at);
-                seen.reached.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
             }
             line.clear();
         }
@@ -181,89 +202,58 @@ pub fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1_000.0
 }
 
-/// Reads `2026-11-21T18:17:47.123456Z` as microseconds since 1970.
-fn micros(text: &str) -> Option<u64> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let mut date = date.splitn(3, '-').map(str::parse::<u64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let mut time = time.splitn(3, ':').map(str::parse::<u64>);
-    let (hour, minute, second) = (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1 March of year 0 are easy to count: February, and its leap day, come last.
-    let from_march = |year: u64, month: u64, day: u64| {
-        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day
-    };
-    let days = from_march(year, month, day) - from_march(1970, 1, 1);
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    let fraction: u64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    Some(seconds * 1_000_000 + fraction)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn reads_times_of_logs() {
-        for (text, seconds, rest) in [
-            ("1970-01-01T00:00:00Z", 0, 0),
-            ("2000-02-29T12:00:00.5Z", 951_825_600, 500_000),
-            ("2024-03-01T00:00:00.000001Z", 1_709_251_200, 1),
-            ("2025-12-31T23:59:59.999999Z", 1_767_225_599, 999_999),
-            ("2100-03-01T00:00:00.123456789Z", 4_107_542_400, 123_456),
-        ] {
-            assert_eq!(micros(text), Some(seconds * 1_000_000 + rest), "{text}");
-        }
-        for bad in
-            ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01 00:00:00", "2024-01-01T00:00Z"]
-        {
-            assert_eq!(micros(bad), None, "{bad}");
-        }
-    }
+    const CHAIN: [B256; 1] = [B256::repeat_byte(1)];
 
-    fn log(lines: &[(&str, u8, &str)]) -> Vec<u8> {
-        let line = |(second, hash, message): &(&str, u8, &str)| {
-            let hash = B256::repeat_byte(*hash);
-            format!(
-                "{{\"node\":\"n\",\"timestamp\":\"2026-01-01T00:00:{second}Z\",\"level\":\"INFO\",\
-                 \"message\":\"{message}\",\"number\":1,\"hash\":\"{hash}\",\"target\":\"kette::run::node\"}}\n"
-            )
-        };
-        lines.iter().map(line).collect::<String>().into_bytes()
+    /// Three nodes; times are tenths of seconds.
+    fn journal() -> Journal {
+        let (mut journal, hash) = (Journal::default(), B256::repeat_byte);
+        let at = |tenths: u64| tenths * 100_000;
+        journal.produced(0, hash(1), at(10));
+        journal.had(0, hash(1), at(11));
+        journal.produced(0, hash(2), at(50));
+        journal.had(1, hash(1), at(12));
+        journal.had(1, hash(1), at(99));
+        journal.had(2, hash(1), at(14));
+        journal
     }
 
     #[test]
     fn tells_who_had_a_block_when() {
-        let mut journal = Journal::default();
-        let producer = log(&[
-            ("01", 1, "block produced"),
-            ("01.1", 1, "new head"),
-            ("05", 2, "block produced"),
-        ]);
-        let near =
-            log(&[("01.2", 1, "new head"), ("01.2", 1, "invalid block"), ("09", 3, "syncing")]);
-        let mut far = log(&[("01.4", 1, "fork: side block")]);
-        far.extend(b"{\"node\":\"n\",\"timestamp\":\"2026-01-");
-        for (node, text) in [producer, near, far].iter().enumerate() {
-            journal.read(node, text.as_slice()).unwrap();
-        }
-        let chain = [B256::repeat_byte(1)];
-        let reach = |percent| journal.reach(&chain, 3, percent, 50.0).map(|time| time.as_millis());
+        let journal = journal();
+        let reach = |percent| journal.reach(&CHAIN, 3, percent, 50.0).map(|time| time.as_millis());
         assert_eq!((reach(33.0), reach(50.0), reach(99.0)), (Some(0), Some(200), Some(400)));
         assert_eq!(journal.reach(&[B256::repeat_byte(2)], 3, 50.0, 50.0), None, "one node had it");
-        let table = journal.table(&chain, |node| format!("n{node}"));
+        let table = journal.table(&CHAIN, |node| format!("n{node}"));
         assert_eq!((table.len(), table[0].number, table[0].nodes), (1, 1, 3));
         assert_eq!((table[0].producer.as_deref(), table[0].max_ms), (Some("n0"), 400.0));
-        let failed = b"{\"level\":\"ERROR\",\"message\":\"disk\"}\n{\"level\":\"WARN\"}\n";
-        journal.read(1, failed.as_slice()).unwrap();
-        assert_eq!((journal.errors(0), journal.errors(1)), (0, 1));
-        assert_eq!((journal.stale(&chain), journal.born(&B256::repeat_byte(3))), (1, None));
-        let figures = journal.propagation(&chain, 3);
+        assert_eq!((journal.stale(&CHAIN), journal.born(&B256::repeat_byte(3))), (1, None));
+        assert_eq!(journal.born(&CHAIN[0]), Some(1_000_000));
+        let figures = journal.propagation(&CHAIN, 3);
         assert_eq!(figures.cdf.last(), Some(&(400.0, 1.0)));
         assert_eq!((figures.p50_ms, figures.p90_ms), (200.0, 400.0));
+    }
+
+    #[test]
+    fn a_transaction_is_there_by_pool_or_with_its_block() {
+        let (mut journal, hash) = (journal(), B256::repeat_byte(7));
+        journal.pooled(0, hash, 1_050_000);
+        journal.pooled(1, hash, 900_000);
+        let had = journal.had_transaction(&hash, None);
+        assert_eq!(had, BTreeMap::from([(0, (1_050_000, true)), (1, (900_000, true))]));
+        let had = journal.had_transaction(&hash, Some(&CHAIN[0]));
+        assert_eq!((had.len(), had[&1], had[&2]), (3, (900_000, true), (1_400_000, false)));
+    }
+
+    #[test]
+    fn counts_errors_of_whole_lines() {
+        let mut journal = Journal::default();
+        let log =
+            b"{\"level\":\"ERROR\",\"message\":\"disk\"}\n{\"level\":\"WARN\"}\n{\"level\":\"ERR";
+        journal.read(1, log.as_slice()).unwrap();
+        assert_eq!((journal.errors(0), journal.errors(1)), (0, 1));
     }
 }

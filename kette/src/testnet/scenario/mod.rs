@@ -8,6 +8,7 @@
 //! rest      .. one head        miners stop; final checks
 //! ```
 
+pub mod arrivals;
 pub mod cuts;
 pub mod desk;
 pub mod facts;
@@ -150,12 +151,13 @@ async fn carry_out(
     say: &mut dyn FnMut(&Line),
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
+    let listeners = arrivals::Listeners::start(nodes)?;
     bring_up(&script.first(), nodes, wish.timeout, interrupt).await?;
     drop(turn);
     let mut play = play::Play::new(script, nodes, say);
     play.begin(started.elapsed());
     play.play(interrupt).await?;
-    finish::finish(play, wish.keep).await
+    finish::finish(play, listeners, wish.keep).await
 }
 
 /// Makes a directory for a new network in the place of an earlier run's.

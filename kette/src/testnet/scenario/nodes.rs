@@ -22,6 +22,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::PathBuf,
     process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
@@ -39,6 +41,8 @@ pub struct Nodes {
     pub cuts: Cuts,
     /// What the others are like.
     pub links: LinkPlan,
+    /// Another copy of this program, if some node is to run it.
+    copy: Option<PathBuf>,
 }
 
 struct Node {
@@ -138,7 +142,16 @@ impl Nodes {
         let links = LinkPlan::new(file, plan).map_err(anyhow::Error::msg)?;
         let ids = manifest.peer_ids()?;
         let directory = directory.clone();
-        Ok(Self { directory, manifest, list, places, ids, cuts: Cuts::default(), links })
+        Ok(Self {
+            directory,
+            manifest,
+            list,
+            places,
+            ids,
+            cuts: Cuts::default(),
+            links,
+            copy: None,
+        })
     }
 
     /// Returns what the ways from a node are to be like.
@@ -268,10 +281,6 @@ impl Nodes {
         // From its first session on; what is cut both ways is told when it answers.
         links::write(&Home::new(self.directory.node(&node.name)), &links)?;
         let mut command = launch::command(&self.directory, &self.manifest, index, node.mining)?;
-        if let Ok(filter) = std::env::var("RUST_LOG") {
-            // The figures of a run are read from these lines.
-            command.env("RUST_LOG", format!("{filter},kette::run::node=info"));
-        }
         let child = command.spawn().with_context(|| format!("cannot start {}", node.name))?;
         let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
         node.child = Some(child);
@@ -307,6 +316,38 @@ impl Nodes {
             node.ending = Some(Instant::now());
             self.signal(index, Signal::SIGTERM);
         }
+    }
+
+    /// Lets a node's next processes run another copy of this program, which is made for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn upgrade(&mut self, index: usize) -> anyhow::Result<()> {
+        let copy = match &self.copy {
+            Some(copy) => copy.clone(),
+            None => {
+                let folder = self.directory.path().join("upgrade");
+                let copy = folder.join("kette");
+                let made = fs::create_dir_all(&folder)
+                    .and_then(|()| fs::remove_file(&copy).or_else(missing))
+                    .and_then(|()| fs::copy(std::env::current_exe()?, &copy));
+                made.with_context(|| format!("cannot write {}", copy.display()))?;
+                self.copy.insert(copy).clone()
+            }
+        };
+        self.manifest.nodes[index].binary = Some(copy);
+        self.directory.save(&self.manifest)
+    }
+
+    /// Says which program a node's process runs, if it is not the one that it is to run.
+    pub fn runs_another(&self, index: usize) -> Option<String> {
+        let node = &self.manifest.nodes[index];
+        let wanted = node.binary.as_ref()?;
+        let runs = fs::read_link(format!("/proc/{}/exe", node.process?.pid)).ok()?;
+        let same = fs::canonicalize(wanted).is_ok_and(|wanted| wanted == runs);
+        (!same).then(|| {
+            format!("{} runs {}, not {}", node.plan.name, runs.display(), wanted.display())
+        })
     }
 
     /// Kills a node's process and removes its database.
@@ -459,6 +500,11 @@ impl Drop for Nodes {
     fn drop(&mut self) {
         self.list.iter_mut().for_each(Node::end_now);
     }
+}
+
+/// What is not there need not be removed.
+fn missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 async fn set_cut(client: &Client, peers: Value) -> bool {

@@ -455,6 +455,9 @@ impl<'a> Play<'a> {
             }
             Action::Stop(it) => {
                 for node in select(&it.nodes)? {
+                    if it.upgrade {
+                        self.nodes.upgrade(node)?;
+                    }
                     if self.downs.takes(step, node, self.nodes.is_up(node)) {
                         self.nodes.stop(node);
                     }

@@ -1,7 +1,9 @@
 //! How checks end.
 
 use super::*;
+use crate::scenario::users::{Conflicts, Pools};
 use alloy_primitives::B256;
+use std::collections::BTreeMap;
 
 /// One look: second, height of all, whether one node differs, whether all faults ended at second 60.
 type Look = (u64, u64, bool, bool);
@@ -32,6 +34,11 @@ fn judge(check: &str, looks: &[Look]) -> Verdict {
         }))
     };
     let log_errors = [("miner-1".to_owned(), 2)];
+    let mut pools = Pools::new(2);
+    // In both pools after 4 s; at one node only; in the second node only with a block.
+    pools.add(&BTreeMap::from([(0, (1_000_000, true)), (1, (5_000_000, true))]));
+    pools.add(&BTreeMap::from([(0, (1_000_000, true))]));
+    pools.add(&BTreeMap::from([(0, (1_000_000, true)), (1, (2_000_000, false))]));
     let measured = Measured {
         stale_rate: 0.02,
         reach: &reach,
@@ -39,6 +46,10 @@ fn judge(check: &str, looks: &[Look]) -> Verdict {
         submitted: 100,
         included: 99,
         per_second: 11.0,
+        // Blocks at 0, 10, 20 and 30 s.
+        filled: &[(0, 50), (10_000_000, 10), (20_000_000, 200), (30_000_000, 30)],
+        pools: Some(pools),
+        conflicts: Conflicts { pairs: 3, one: 3, both: 0, pools_with_both: 0 },
     };
     checks.finish(&last, &measured).remove(0)
 }
@@ -130,6 +141,24 @@ fn checks_end_as_they_should() {
         ("transactions = { min = 101 }", &[], false, "99 of 100"),
         ("transactions = { min_included = 1.0 }", &[], false, "99 of 100"),
         ("transactions = { min_per_second = 12.0 }", &[], false, "11.0 per second"),
+        (
+            "transactions = { min_per_second = 11.5, over = \"20s\" }",
+            &[],
+            true,
+            "11.5 in the best 20s",
+        ),
+        (
+            "transactions = { min_per_second = 11.6, over = \"20s\" }",
+            &[],
+            false,
+            "11.5 in the best",
+        ),
+        ("transactions = { min_per_second = 1.0, over = \"31s\" }", &[], false, "less than 31s"),
+        ("pools = { max = \"4s\", min_share = 0.66 }", &[], true, "2 of 3 at all 2 nodes (1 times"),
+        ("pools = { max = \"4s\" }", &[], false, "max 4000.0 ms"),
+        ("pools = { max = \"3s\", min_share = 0.5 }", &[], false, "p95 4000.0 ms"),
+        ("conflicts = { min = 3 }", &[], true, "3 of 3 pairs with one in the chain"),
+        ("conflicts = { min = 4 }", &[], false, "3 of 3 pairs"),
         ("height = { min = 0 }", &[], false, "no honest node runs"),
     ];
     for (check, looks, ok, seen) in rows {
@@ -144,15 +173,7 @@ fn a_reorganization_is_remembered_over_restarts() {
     let mut checks = Checks::new(&file);
     let mut facts = facts(secs(1), 5);
     (facts.nodes[2].reorg_depth_max, facts.nodes[1].reorg_depth_max) = (4, 2);
-    let reach = |_, _, _| None;
-    let measured = Measured {
-        stale_rate: 0.0,
-        reach: &reach,
-        log_errors: &[],
-        submitted: 0,
-        included: 0,
-        per_second: 0.0,
-    };
+    let measured = Measured::default();
     facts.nodes[2].honest = false;
     checks.observe(&facts, None);
     facts.nodes[1].reorg_depth_max = 0;
@@ -183,15 +204,7 @@ fn judge_links(check: &str, looks: &[(Facts, bool)]) -> Verdict {
     for (facts, healed) in looks {
         checks.observe(facts, healed.then_some(secs(60)));
     }
-    let reach = |_, _, _| None;
-    let measured = Measured {
-        stale_rate: 0.0,
-        reach: &reach,
-        log_errors: &[],
-        submitted: 0,
-        included: 0,
-        per_second: 0.0,
-    };
+    let measured = Measured::default();
     checks.finish(&looks.last().unwrap().0, &measured).remove(0)
 }
 

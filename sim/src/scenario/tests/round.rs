@@ -67,8 +67,13 @@ fn partition() -> impl Strategy<Value = Partition> {
 
 /// Every kind of action, with and without what may be left out.
 fn action() -> impl Strategy<Value = Action> {
-    let stop =
-        || (nodes(), some_time()).prop_map(|(nodes, restart_after)| Stop { nodes, restart_after });
+    let stop = |upgrade| {
+        (nodes(), some_time()).prop_map(move |(nodes, restart_after)| Stop {
+            nodes,
+            restart_after,
+            upgrade,
+        })
+    };
     let side = prop_oneof![Just(None), Just(Some(Side::Before)), Just(Some(Side::After))];
     let fault = prop_oneof![
         Just(DiskFault::LostFsync),
@@ -85,9 +90,9 @@ fn action() -> impl Strategy<Value = Action> {
         (nodes(), side, some_time()).prop_map(|(nodes, at_write, restart_after)| {
             Action::Crash(Crash { nodes, at_write, restart_after })
         }),
-        stop().prop_map(Action::Stop),
+        any::<bool>().prop_flat_map(stop).prop_map(Action::Stop),
         nodes().prop_map(|nodes| Action::Start(Nodes { nodes })),
-        stop().prop_map(Action::Wipe),
+        stop(false).prop_map(Action::Wipe),
         (nodes(), some_time()).prop_map(|(nodes, lasts)| Action::Pause(Span { nodes, lasts })),
         (nodes(), 0.1..90.0, some_time()).prop_map(|(nodes, factor, lasts)| Action::Slow(Slow {
             nodes,
@@ -174,9 +179,13 @@ fn check() -> impl Strategy<Value = Check> {
         (0u64..99).prop_map(|max| Check::Errors(Errors { max })),
         (duration(), 0u64..99, some_time())
             .prop_map(|(after, blocks, within)| Check::Growth(Growth { after, blocks, within })),
-        (0u64..99, 0.0..=1.0, 0.0..=99.0).prop_map(|(min, min_included, min_per_second)| {
-            Check::Transactions(Transactions { min, min_included, min_per_second })
-        }),
+        (0u64..99, 0.0..=1.0, 0.0..=99.0, some_time()).prop_map(
+            |(min, min_included, min_per_second, over)| {
+                Check::Transactions(Transactions { min, min_included, min_per_second, over })
+            }
+        ),
+        (0.0..=1.0, duration()).prop_map(|(min_share, max)| Check::Pools(Pools { min_share, max })),
+        (0u64..99).prop_map(|min| Check::Conflicts(Conflicts { min })),
     ]
 }
 
