@@ -12,11 +12,21 @@ pub fn document(runs: &[Document], sections: &[Section]) -> String {
     let mut out = format!("# {}\n\nAll in all: {word}.\n", plain(&network::title(runs)));
     for section in sections {
         let _ = write!(out, "\n## {}\n\n", plain(&section.title));
-        for block in &section.blocks {
-            write_block(&mut out, block);
+        for (at, block) in section.blocks.iter().enumerate() {
+            if !is_bare(&section.blocks[at..]) {
+                write_block(&mut out, block);
+            }
         }
     }
     out
+}
+
+/// Tells whether the first block is a heading over drawings only, which are not here.
+fn is_bare(blocks: &[Block]) -> bool {
+    let [Block::Heading(_), rest @ ..] = blocks else { return false };
+    rest.iter()
+        .take_while(|block| !matches!(block, Block::Heading(_)))
+        .all(|block| matches!(block, Block::Figure { .. }))
 }
 
 fn write_block(out: &mut String, block: &Block) {
@@ -47,4 +57,18 @@ fn write_block(out: &mut String, block: &Block) {
 /// Text that ends no cell and begins nothing.
 fn plain(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace('|', "\\|").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_over_drawings_alone_are_left_out() {
+        let heading = || Block::Heading("run".to_owned());
+        let drawing = || Block::Figure { title: "t", about: "a", svg: String::new() };
+        assert!(is_bare(&[heading(), drawing(), heading(), Block::Words(String::new())]));
+        assert!(!is_bare(&[heading(), drawing(), Block::Words(String::new())]));
+        assert!(!is_bare(&[drawing()]));
+    }
 }

@@ -378,14 +378,21 @@ fn recommendations(runs: &[Document]) -> Section {
     let mut items = Vec::new();
     for run in runs {
         let (title, blocks) = (run.title(), &run.blocks);
-        if blocks.stale_rate > STALE_HIGH {
+        // Voting takes part in the time that blocks need, and the next block waits for it.
+        let votes = run.engine == "bft";
+        if blocks.stale_rate > STALE_HIGH && votes {
+            items.push(format!(
+                "{title}: {:.1} % of the proposals were not decided: raise the timeouts of the rounds, or use faster links.",
+                blocks.stale_rate * 100.0
+            ));
+        } else if blocks.stale_rate > STALE_HIGH {
             items.push(format!(
                 "{title}: {:.1} % of the blocks were stale: a longer block time, or faster links, wastes less work.",
                 blocks.stale_rate * 100.0
             ));
         }
         let reach = run.propagation.p99_ms / 1_000.0;
-        if blocks.interval_seconds > 0.0 && reach > blocks.interval_seconds * REACH_HIGH {
+        if !votes && blocks.interval_seconds > 0.0 && reach > blocks.interval_seconds * REACH_HIGH {
             items.push(format!(
                 "{title}: a block needs {} to 99 % of the nodes at an interval of {:.1} s: raise the block time.",
                 millis(run.propagation.p99_ms),
