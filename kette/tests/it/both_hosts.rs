@@ -91,9 +91,11 @@ fn one_file_has_one_verdict_on_processes_and_in_the_simulator() {
     let report = kette(&["--json", "net", "report", text(&sim), text(&net), "--out", text(&out)]);
     assert_eq!(report.json()["runs"], 2);
     let markdown = fs::read_to_string(path("rep.md")).expect("Markdown");
-    for words in
-        ["both, simulator, seed 0", "both, processes, seed 0", "2 of 2 pairs with one in the chain"]
-    {
+    for words in [
+        "both.toml, simulator, seed 0",
+        "both, processes, seed 0",
+        "2 of 2 pairs with one in the chain",
+    ] {
         assert!(markdown.contains(words), "{words}: {markdown}");
     }
     assert!(fs::read_to_string(path("rep.html")).expect("a page").contains("<svg"));
