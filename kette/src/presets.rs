@@ -69,7 +69,7 @@ const SCENARIOS: [(&str, &str); 38] = [
     ("clock", include_str!("../presets/scenarios/clock.toml")),
 ];
 
-const TESTS: [(&str, &str); 24] = [
+const TESTS: [(&str, &str); 23] = [
     ("byzantine-net", include_str!("../presets/tests/byzantine-net.toml")),
     ("churn-net", include_str!("../presets/tests/churn-net.toml")),
     ("engines-bft", include_str!("../presets/tests/engines-bft.toml")),
@@ -86,8 +86,7 @@ const TESTS: [(&str, &str); 24] = [
     ("pow10", include_str!("../presets/tests/pow10.toml")),
     ("pow10-kill", include_str!("../presets/tests/pow10-kill.toml")),
     ("propagation", include_str!("../presets/tests/propagation.toml")),
-    ("scale20", include_str!("../presets/tests/scale20.toml")),
-    ("scale50", include_str!("../presets/tests/scale50.toml")),
+    ("scale", include_str!("../presets/tests/scale.toml")),
     ("topo-custom", include_str!("../presets/tests/topo-custom.toml")),
     ("topo-line", include_str!("../presets/tests/topo-line.toml")),
     ("topo-mesh", include_str!("../presets/tests/topo-mesh.toml")),

@@ -137,11 +137,8 @@ const DEFAULT_MINE_RATE: u64 = 1_000;
 ///
 /// # Errors
 /// If something needed is missing, damaged or taken; the text says what to do.
-pub fn run(args: NodeArgs) -> anyhow::Result<()> {
-    let home = args.validator.home(args.home.home.clone());
-    let mut file = read_config(&home)?;
-    let mut args = args;
-    args.validator.fill(&mut file.validator_id, &mut file.validator_key, &mut file.stake);
+pub fn run(mut args: NodeArgs) -> anyhow::Result<()> {
+    let (home, file) = read_home(&mut args)?;
     let format = args.log_format.or(file.log_format).unwrap_or_default();
     let log_file = args.log_file.clone().or_else(|| file.log_file.clone());
     let check = args.check;
@@ -175,6 +172,31 @@ pub fn run(args: NodeArgs) -> anyhow::Result<()> {
         let _ = stop_sender.send(true);
         node.await.context("the node's loop broke")?
     })
+}
+
+/// Returns what a node is started with that shares a process with others, given the words behind `kette node`. What they
+/// say of logs is for a process of its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn settings(words: Vec<String>) -> anyhow::Result<Settings> {
+    #[derive(clap::Parser)]
+    #[command(name = "kette node", no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+    let mut args = <Line as clap::Parser>::try_parse_from(words)?.node;
+    let (home, file) = read_home(&mut args)?;
+    merge(args, file, home)
+}
+
+/// Finds a node's directory and what its `config.toml` says.
+fn read_home(args: &mut NodeArgs) -> anyhow::Result<(Home, ConfigFile)> {
+    let home = args.validator.home(args.home.home.clone());
+    let mut file = read_config(&home)?;
+    args.validator.fill(&mut file.validator_id, &mut file.validator_key, &mut file.stake);
+    Ok((home, file))
 }
 
 /// Prints what would be started, as JSON.

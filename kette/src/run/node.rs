@@ -219,7 +219,7 @@ pub async fn run(settings: Settings, stop: watch::Receiver<bool>) -> anyhow::Res
                 rules: node.rules().clone(),
                 spec: settings.spec.clone(),
                 network: Arc::new(control),
-                errors: crate::telemetry::errors().clone(),
+                errors: crate::telemetry::errors(),
             };
             let (address, server) =
                 kette_rpc::serve(rpc_config(&settings, listen)?, sources).await?;

@@ -9,9 +9,10 @@ use super::{
     listener::Listener,
     lock::lock,
     plan::{Ports, is_free},
+    start,
 };
 use crate::{client::Client, commands::exit::Exit, run::home::Home};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{
@@ -129,9 +130,10 @@ impl Control {
     /// Kills a node's process as a power cut would.
     ///
     /// # Errors
-    /// If it does not end.
+    /// If it does not end, or shares a process.
     pub fn kill(&mut self, node: usize) -> anyhow::Result<Ended> {
         let Some(process) = self.process(node) else { return Ok(Ended::Down) };
+        self.owns_process(node, process, "killed")?;
         process.signal(Signal::SIGKILL);
         self.gone(node, process, STOP_WITHIN)?;
         Ok(Ended::Killed)
@@ -143,6 +145,11 @@ impl Control {
     /// If it does not end.
     pub fn stop(&mut self, node: usize) -> anyhow::Result<Ended> {
         let Some(process) = self.process(node) else { return Ok(Ended::Down) };
+        if process.host.is_some() {
+            start::stop_thread(&self.directory, self.name(node))?;
+            self.gone(node, process, STOP_WITHIN)?;
+            return Ok(Ended::Stopped);
+        }
         // Who stands still does not hear that it is to end.
         process.signal(Signal::SIGCONT);
         process.signal(Signal::SIGTERM);
@@ -154,9 +161,26 @@ impl Control {
     }
 
     /// Lets a node's process stand still, or go on. Tells whether there is one.
-    pub fn pause(&self, node: usize, still: bool) -> bool {
-        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
-        self.process(node).is_some_and(|process| process.signal(signal))
+    ///
+    /// # Errors
+    /// If it shares a process.
+    pub fn pause(&self, node: usize, still: bool) -> anyhow::Result<bool> {
+        let Some(process) = self.process(node) else { return Ok(false) };
+        self.owns_process(node, process, "paused")?;
+        Ok(process.signal(if still { Signal::SIGSTOP } else { Signal::SIGCONT }))
+    }
+
+    /// Refuses what only a process of its own can be done to.
+    fn owns_process(&self, node: usize, process: ProcessId, done: &str) -> anyhow::Result<()> {
+        match process.host {
+            None => Ok(()),
+            Some(host) => bail!(
+                "{} cannot be {done}: it shares process {host} with all nodes (--in-process); `kette net stop` and \
+                 `restart` work on one node, `kill -9 {host}` ends all at once, and `kette net up` goes on; \
+                 `kette net down`, then `kette net up --in-process=false` gives each a process",
+                self.name(node)
+            ),
+        }
     }
 
     /// Starts a node unless it runs; returns whether it did not.
@@ -178,10 +202,8 @@ impl Control {
             return Err(Exit::NotUp(text).into());
         }
         let mining = self.manifest.nodes[node].plan.miner;
-        let mut command = launch::command(&self.directory, &self.manifest, node, mining)?;
-        let child = command.spawn().with_context(|| format!("cannot start {}", self.name(node)))?;
-        let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
-        self.manifest.nodes[node].process = ProcessId::of(pid);
+        start::host(&self.directory, &mut self.manifest)?;
+        start::start(&self.directory, &mut self.manifest, node, mining)?;
         self.save()?;
         Ok(true)
     }

@@ -35,6 +35,12 @@ pub struct Manifest {
     /// Only planned sessions: no peer exchange.
     #[serde(default)]
     pub planned_only: bool,
+    /// One process, the host, runs all nodes, each as a thread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_process: bool,
+    /// That process, if it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<ProcessId>,
     /// Names of the groups that have one.
     #[serde(default)]
     pub groups: Vec<Option<String>>,
@@ -56,7 +62,7 @@ pub struct ManifestNode {
     pub ports: Ports,
     /// Identity.
     pub peer_id: String,
-    /// Its process, if it was started.
+    /// Its process, or its thread in the host, if it was started.
     pub process: Option<ProcessId>,
     /// The program that it runs, if not that of the launcher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,16 +72,32 @@ pub struct ManifestNode {
     pub joined: bool,
 }
 
-/// A process that cannot be mistaken for a later one with the same number.
+/// A process, or a thread of a host, that cannot be mistaken for a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Number.
     pub pid: i32,
     /// When it began, in the kernel's ticks since boot.
     pub started: u64,
+    /// The process that it is a thread of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<i32>,
 }
 
 impl Manifest {
+    /// Forgets all processes, which have ended.
+    pub fn forget_processes(&mut self) {
+        self.host = None;
+        for node in &mut self.nodes {
+            node.process = None;
+        }
+    }
+
+    /// Tells whether any process of the network runs.
+    pub fn is_alive(&self) -> bool {
+        self.host.is_some_and(ProcessId::is_alive) || self.nodes.iter().any(ManifestNode::is_alive)
+    }
+
     /// Returns the identities of all nodes.
     ///
     /// # Errors
@@ -127,6 +149,11 @@ impl Directory {
     /// Returns a node's log file.
     pub fn log(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.log"))
+    }
+
+    /// Returns the log of what all nodes of one process share.
+    pub fn host_log(&self) -> PathBuf {
+        self.0.join("host.log")
     }
 
     /// Returns a node's database file.
@@ -237,13 +264,14 @@ impl Directory {
     /// # Errors
     /// If something cannot be removed.
     pub fn purge(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        if manifest.nodes.iter().any(ManifestNode::is_alive) {
+        if manifest.is_alive() {
             bail!("the network is running: `kette net down --home {}` first", self.0.display());
         }
         for node in &manifest.nodes {
             self.remove_node(&node.plan.name)?;
         }
-        for path in [self.network_file(), self.genesis(), self.run_file()] {
+        let (socket, log) = (super::host::socket_path(self), self.host_log());
+        for path in [self.network_file(), self.genesis(), self.run_file(), socket, log] {
             remove_file(&path)?;
         }
         remove_dir(&self.observability())?;

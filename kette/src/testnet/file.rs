@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use kette_sim::{
-    run::merge_genesis,
+    run::{Scenario, merge_genesis},
     scenario::{Group, NetworkFile, plan, region},
 };
 use kette_types::ChainSpec;
@@ -35,17 +35,34 @@ pub fn load(name: &str) -> anyhow::Result<NetworkFile> {
     Ok(file)
 }
 
+/// The same, made larger or smaller as `kette sim run --nodes` does.
+///
+/// # Errors
+/// As [`load`]; or if a group would have no node left, or a step names a node that is gone.
+pub fn load_scaled(name: &str, nodes: Option<usize>) -> anyhow::Result<NetworkFile> {
+    let file = load(name)?;
+    let Some(nodes) = nodes else { return Ok(file) };
+    let base = base_genesis(&file)?;
+    let scaled = Scenario::new(file, &base).and_then(|whole| whole.scaled(nodes));
+    Ok(scaled.with_context(|| format!("--nodes {nodes}: {name}"))?.file)
+}
+
+/// Returns the genesis file of a network's chain.
+fn base_genesis(file: &NetworkFile) -> anyhow::Result<String> {
+    let chain = &file.network.chain;
+    match presets::genesis_text(chain) {
+        Some(text) => Ok(text.to_owned()),
+        None => std::fs::read_to_string(chain)
+            .with_context(|| format!("cannot read the genesis file {chain}")),
+    }
+}
+
 /// Returns the genesis file of a network, with the changes that its file makes to the chain's.
 ///
 /// # Errors
 /// If the chain's file cannot be read.
 pub fn genesis_text(file: &NetworkFile) -> anyhow::Result<String> {
-    let chain = &file.network.chain;
-    let text = match presets::genesis_text(chain) {
-        Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(chain)
-            .with_context(|| format!("cannot read the genesis file {chain}"))?,
-    };
+    let text = base_genesis(file)?;
     // Unchanged to the letter if nothing is to change.
     let text = if file.genesis.is_empty() { text } else { merge_genesis(&text, &file.genesis)? };
     let plan = kette_sim::scenario::Plan::new(file).map_err(anyhow::Error::msg)?;

@@ -2,7 +2,7 @@
 
 use super::{
     directory::{Directory, Manifest, ManifestNode, ProcessId},
-    file, insight,
+    file, host,
     links::{self, LinkPlan},
     live_links::LiveLinks,
     lock::lock,
@@ -10,17 +10,16 @@ use super::{
     members,
     observe::{self, Files},
     plan::{PortTurn, plan},
+    start::{self, Task},
     status::{self, NetworkStatus},
 };
-use crate::{commands::exit::Exit, presets, run::home::Home, validator_key::ValidatorKey};
-use anyhow::{Context as _, bail};
+use crate::{commands::exit::Exit, run::home::Home, validator_key::ValidatorKey};
+use anyhow::bail;
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, Profile, plan::ROUND_ROBIN, region};
 use nix::sys::signal::Signal;
 use std::{
     collections::BTreeSet,
-    fs::OpenOptions,
-    os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -45,6 +44,8 @@ pub struct Wish {
     pub shape: Option<Profile>,
     /// Regions of the nodes in turn, instead of the file's.
     pub regions: Vec<String>,
+    /// One process runs all nodes, or each has its own; as before if nobody says, and at first each its own.
+    pub in_process: Option<bool>,
 }
 
 impl Wish {
@@ -116,6 +117,7 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
         if let Some(name) = running.ended() {
             bail!("{}", ended_text(directory, &manifest, &name));
         }
+        let asked = Instant::now();
         let status = status::ask(&manifest, |name| directory.database(name)).await;
         if status.running == status.nodes {
             turn = None;
@@ -153,7 +155,8 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
             );
             return Err(Exit::TimedOut(text).into());
         }
-        tokio::time::sleep(ASK_EVERY).await;
+        // Who asks a hundred nodes takes them the time to start.
+        tokio::time::sleep(ASK_EVERY.max(asked.elapsed())).await;
     }
 }
 
@@ -163,12 +166,15 @@ pub(super) fn prepare(
     file: &NetworkFile,
     wish: &Wish,
 ) -> anyhow::Result<Manifest> {
-    let old = directory.load()?;
+    let mut old = directory.load()?;
     // Read before anything is removed: it may lie in this directory.
     let text = file::genesis_text(file)?;
-    if let Some(old) = &old {
+    if let Some(old) = &mut old {
         let alive = old.nodes.iter().filter(|node| node.is_alive()).count();
         if alive > 0 && alive < old.nodes.len() && !wish.fresh {
+            if wish.in_process.is_some_and(|wanted| wanted != old.in_process) {
+                bail!("some nodes run: `kette net down` first, then --in-process can change");
+            }
             eprintln!("{alive} of {} nodes run: starting the others", old.nodes.len());
             return Ok(old.clone());
         }
@@ -178,6 +184,10 @@ pub(super) fn prepare(
                 old.name,
                 directory.path().display(),
             );
+        }
+        if let Some(host) = old.host.take().filter(|host| host.is_alive()) {
+            // It was left without nodes, or a launcher was killed before it told it of any.
+            host::end(host)?;
         }
         if wish.fresh {
             directory.purge(old)?;
@@ -254,6 +264,8 @@ pub(super) fn prepare(
         run: wish.run,
         quic: file.network.quic,
         planned_only: file.network.topology.is_fixed(),
+        in_process: wish.in_process.unwrap_or(resumed.as_ref().is_some_and(|old| old.in_process)),
+        host: None,
         groups: file.group.iter().map(|group| group.name.clone()).collect(),
         left: resumed.as_ref().map(|old| old.left.clone()).unwrap_or_default(),
         nodes,
@@ -284,9 +296,12 @@ pub(super) fn shape_links(
     Ok(())
 }
 
-/// Child processes; stopped when dropped unless they are to stay.
+/// What was started; stopped when dropped unless it is to stay.
 #[derive(Default)]
-struct Running(Vec<(String, Child)>);
+struct Running {
+    nodes: Vec<(String, Task)>,
+    host: Option<Child>,
+}
 
 impl Running {
     async fn start_all(
@@ -295,6 +310,7 @@ impl Running {
         mut manifest: Manifest,
         stagger: Duration,
     ) -> anyhow::Result<Manifest> {
+        self.host = start::host(directory, &mut manifest)?;
         for index in 0..manifest.nodes.len() {
             if manifest.nodes[index].is_alive() {
                 continue;
@@ -302,12 +318,9 @@ impl Running {
             if index > 0 && !stagger.is_zero() {
                 tokio::time::sleep(stagger).await;
             }
-            let child = command(directory, &manifest, index, manifest.nodes[index].plan.miner)?
-                .spawn()
-                .with_context(|| format!("cannot start {}", manifest.nodes[index].plan.name))?;
-            let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
-            manifest.nodes[index].process = ProcessId::of(pid);
-            self.0.push((manifest.nodes[index].plan.name.clone(), child));
+            let mining = manifest.nodes[index].plan.miner;
+            let task = start::start(directory, &mut manifest, index, mining)?;
+            self.nodes.push((manifest.nodes[index].plan.name.clone(), task));
             // Saved each time, so that a killed launcher leaves nothing unknown behind.
             directory.save(&manifest)?;
         }
@@ -316,94 +329,31 @@ impl Running {
 
     /// Returns the name of a node that ended.
     fn ended(&mut self) -> Option<String> {
-        self.0
-            .iter_mut()
-            .find_map(|(name, child)| (!matches!(child.try_wait(), Ok(None))).then(|| name.clone()))
+        let ended = |task: &mut Task| !matches!(task.ended(), Ok(None));
+        self.nodes.iter_mut().find_map(|(name, task)| ended(task).then(|| name.clone()))
     }
 
     fn keep(&mut self) {
-        self.0.clear();
+        self.nodes.clear();
+        self.host = None;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for (_, child) in &mut self.0 {
+        // Nodes of one process end with it.
+        let is_own = |task: &Task| matches!(task, Task::Process(_));
+        let with_host = self.host.is_some();
+        for (_, task) in self.nodes.iter_mut().filter(|(_, task)| is_own(task) || !with_host) {
+            // What does not end is found by `kette net down`.
+            let _ = task.kill();
+        }
+        if let Some(host) = &mut self.host {
             // Already gone is fine.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = host.kill();
+            let _ = host.wait();
         }
     }
-}
-
-/// Returns the command that starts a node, with its log as output.
-pub(super) fn command(
-    directory: &Directory,
-    manifest: &Manifest,
-    index: usize,
-    mining: bool,
-) -> anyhow::Result<Command> {
-    let ManifestNode { plan: node, ports, binary, .. } = &manifest.nodes[index];
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(directory.log(&node.name))
-        .with_context(|| format!("cannot open the log of {}", node.name))?;
-    let peers: Vec<String> = node
-        .dials
-        .iter()
-        .map(|dial| {
-            let other = &manifest.nodes[*dial];
-            let transport = if manifest.quic { "/quic" } else { "" };
-            format!("{}@127.0.0.1:{}{transport}", other.peer_id, other.ports.p2p)
-        })
-        .collect();
-    let binary = binary.clone().map_or_else(std::env::current_exe, Ok)?;
-    let mut command = Command::new(binary);
-    command
-        .arg("node")
-        .arg("--home")
-        .arg(directory.node(&node.name))
-        .arg("--db")
-        .arg(directory.database(&node.name))
-        .args(["--p2p", &format!("127.0.0.1:{}", ports.p2p)])
-        .args(["--rpc-listen", &format!("127.0.0.1:{}", ports.rpc)])
-        .args(["--moniker", &node.name])
-        .args(["--log-format", "json"])
-        .args(["--mine-rate", &node.mine_rate.to_string()]);
-    if !node.region.is_empty() {
-        command.args(["--region", &node.region]);
-    }
-    if !peers.is_empty() {
-        command.args(["--peers", &peers.join(",")]);
-    }
-    if node.miner {
-        let account = presets::development_signer(u32::try_from(index)? % presets::ACCOUNTS)?;
-        command.args(["--beneficiary", &account.address().to_string()]);
-    }
-    if mining {
-        command.arg("--mine");
-    }
-    if manifest.quic {
-        command.arg("--quic");
-    }
-    if let Some(role) = node.byzantine {
-        insight::write(directory, manifest, index)?;
-        command.args(["--byzantine", &insight::word(role)?]);
-    }
-    if node.clock_offset_ms != 0 {
-        command.args(["--clock-offset", &node.clock_offset_ms.to_string()]);
-    }
-    if manifest.planned_only {
-        command.arg("--no-discovery");
-    }
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        // Its own group: a Ctrl-C at the launcher does not reach it.
-        .process_group(0);
-    Ok(command)
 }
 
 /// Says that a node ended when it was to start: why, in its own words, and where its log is.
@@ -431,8 +381,25 @@ pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)
     directory.require()?;
     let _lock = lock(directory)?;
     let mut manifest = directory.require()?;
-    let alive: Vec<ProcessId> =
-        manifest.nodes.iter().filter_map(|node| node.process).filter(|p| p.is_alive()).collect();
+    let alive = manifest.nodes.iter().filter(|node| node.is_alive()).count();
+    let killed = match manifest.host.filter(|host| host.is_alive()) {
+        Some(host) => usize::from(host::end(host)?),
+        None => end_processes(&manifest)?,
+    };
+    manifest.forget_processes();
+    if purge {
+        directory.purge(&manifest)?;
+        directory.remove_if_empty()?;
+    } else {
+        directory.save(&manifest)?;
+    }
+    Ok((alive, killed))
+}
+
+/// Ends the nodes' processes; returns how many were killed.
+fn end_processes(manifest: &Manifest) -> anyhow::Result<usize> {
+    let alive = manifest.nodes.iter().filter_map(|node| node.process).filter(|it| it.is_alive());
+    let alive: Vec<ProcessId> = alive.collect();
     for process in &alive {
         process.signal(Signal::SIGTERM);
     }
@@ -447,14 +414,5 @@ pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)
             }
         }
     }
-    for node in &mut manifest.nodes {
-        node.process = None;
-    }
-    if purge {
-        directory.purge(&manifest)?;
-        directory.remove_if_empty()?;
-    } else {
-        directory.save(&manifest)?;
-    }
-    Ok((alive.len(), killed))
+    Ok(killed)
 }

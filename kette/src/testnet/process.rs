@@ -1,4 +1,5 @@
-//! Processes that we started: alive or not, told to stop, never confused with somebody else's.
+//! Processes that we started: alive or not, told to stop, never confused with somebody else's. Threads have numbers of the
+//! same kind, and an entry in `/proc`.
 
 use super::directory::ProcessId;
 use nix::{
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 impl ProcessId {
     /// Identifies a running process by its number.
     pub fn of(pid: i32) -> Option<Self> {
-        started(pid).map(|started| Self { pid, started })
+        started(pid).map(|started| Self { pid, started, host: None })
     }
 
     /// Tells whether this very process runs (a zombie does not).
@@ -18,9 +19,9 @@ impl ProcessId {
         started(self.pid) == Some(self.started)
     }
 
-    /// Sends a signal, if this very process runs.
+    /// Sends a signal, if this very process runs. A thread gets none: it would reach its whole process.
     pub fn signal(self, signal: Signal) -> bool {
-        self.is_alive() && kill(Pid::from_raw(self.pid), signal).is_ok()
+        self.host.is_none() && self.is_alive() && kill(Pid::from_raw(self.pid), signal).is_ok()
     }
 
     /// Waits until the process is gone; tells whether it is.

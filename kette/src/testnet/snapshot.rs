@@ -88,9 +88,8 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
         format!("the network is half restored: repeat `kette net snapshot load {name}`")
     })?;
     fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
-    for node in &mut saved.nodes {
-        node.process = None;
-    }
+    saved.forget_processes();
+    (saved.in_process, saved.host) = (control.manifest.in_process, control.manifest.host);
     control.manifest = saved;
     control.save()?;
     observe::refresh(&control.directory, &control.manifest)?;

@@ -1,7 +1,7 @@
 //! What a network is doing, from its nodes' own words.
 
 use super::{
-    directory::{Manifest, ManifestNode},
+    directory::{Manifest, ManifestNode, ProcessId},
     score::{self, Band, Connectivity, Health, HealthParts},
     watch::{
         finality::{self, Conflict, Running},
@@ -66,9 +66,35 @@ pub struct NetworkStatus {
     pub health: HealthParts,
     /// The second score, and what it is made of.
     pub connectivity: Connectivity,
+    /// What the one process of all nodes uses, if they share one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostUsage>,
     /// Node by node.
     #[serde(rename = "list")]
     pub list: Vec<NodeStatus>,
+}
+
+/// What the process of all nodes uses.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct HostUsage {
+    /// Its number.
+    pub pid: i32,
+    /// Processor time in percent of its age; 100 is one core.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory in percent of the machine's.
+    pub memory_percent: Option<f64>,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
+    /// Proportional set size, bytes.
+    pub pss_bytes: Option<u64>,
+}
+
+impl HostUsage {
+    fn of(host: ProcessId) -> Option<Self> {
+        let pid = host.is_alive().then_some(host.pid)?;
+        let Usage { cpu_percent, memory_percent, rss_bytes, pss_bytes } = Usage::of(pid);
+        Some(Self { pid, cpu_percent, memory_percent, rss_bytes, pss_bytes })
+    }
 }
 
 /// Milliseconds from a block's own time to its finality, over all running nodes and their newest blocks.
@@ -97,7 +123,7 @@ pub struct NodeStatus {
     pub name: String,
     /// Whether it answers.
     pub running: bool,
-    /// Process number.
+    /// Number of the process that it runs in.
     pub pid: Option<i32>,
     /// Bootstrap tier.
     pub tier: u32,
@@ -240,6 +266,7 @@ pub async fn judge(
         band: score::band(parts.score()),
         health: parts,
         connectivity: connectivity(manifest, &running, &links),
+        host: manifest.host.and_then(HostUsage::of),
         list,
     }
 }
@@ -284,8 +311,11 @@ async fn finality_times(running: &[Running<'_>]) -> Vec<u64> {
 }
 
 fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatus {
-    let pid = node.process.filter(|process| process.is_alive()).map(|process| process.pid);
-    let usage = pid.map(Usage::of).unwrap_or_default();
+    let process = node.process.filter(|process| process.is_alive());
+    // What a thread uses of what it shares, nobody knows.
+    let usage = process.filter(|it| it.host.is_none()).map(|it| Usage::of(it.pid));
+    let usage = usage.unwrap_or_default();
+    let pid = process.map(|process| process.host.unwrap_or(process.pid));
     let status = said.map(|said| &said.status);
     let observed = said.map(|said| &said.observed);
     let peers = status.map_or(&[][..], |status| &status.peers);

@@ -15,13 +15,15 @@ pub struct Test {
     pub long: &'static [Part],
 }
 
-/// A network file, and how long it runs if not as long as it says.
+/// A network file, and how long it runs and how large it is if not as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Name of the embedded file.
     pub file: &'static str,
     /// Instead of the file's own duration, seconds.
     pub seconds: Option<u64>,
+    /// Instead of the file's own number of nodes.
+    pub nodes: Option<usize>,
 }
 
 impl Part {
@@ -32,11 +34,11 @@ impl Part {
 }
 
 const fn file(file: &'static str) -> Part {
-    Part { file, seconds: None }
+    Part { file, seconds: None, nodes: None }
 }
 
 const fn lasting(file: &'static str, seconds: u64) -> Part {
-    Part { file, seconds: Some(seconds) }
+    Part { file, seconds: Some(seconds), nodes: None }
 }
 
 /// All tests, in the order in which `all` runs them.
@@ -116,8 +118,8 @@ pub const TESTS: [Test; 14] = [
     Test {
         name: "scale",
         about: "many nodes on one machine: 20, or 50 with --long",
-        short: &[file("scale20")],
-        long: &[file("scale50")],
+        short: &[file("scale")],
+        long: &[Part { nodes: Some(50), ..lasting("scale", 300) }],
     },
     Test {
         name: "geo",
@@ -170,7 +172,7 @@ mod tests {
     fn every_test_has_files_that_can_be_read() {
         for test in TESTS {
             for part in test.short.iter().chain(test.long) {
-                let file = file::load(part.file).unwrap();
+                let file = file::load_scaled(part.file, part.nodes).unwrap();
                 assert!(!file.check.is_empty(), "{}", part.file);
                 let mut file = file;
                 if let Some(duration) = part.duration() {

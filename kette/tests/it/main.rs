@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod generate;
 mod import;
+mod in_process;
 mod join;
 mod net_json;
 mod net_load;

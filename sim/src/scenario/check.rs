@@ -18,7 +18,7 @@ pub enum Check {
     Reorg(Reorg),
     /// All running honest nodes have at least this many sessions, at some moment.
     Connected(Connected),
-    /// At least so many honest nodes run, at some moment.
+    /// At least so many honest nodes run, or all of them, at some moment.
     Running(Running),
     /// Running honest nodes fall into so many groups without a session between them, at some moment.
     Components(Components),
@@ -118,8 +118,9 @@ pub struct Connected {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Running {
-    /// Nodes.
-    pub min: usize,
+    /// Nodes; all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<usize>,
     /// Until when after the start; the end if absent.
     #[serde(default, with = "units::duration_option", skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
@@ -156,6 +157,7 @@ pub struct Bootstrap {
 #[serde(deny_unknown_fields)]
 pub struct Handshakes {
     /// Completed ones; a session counts at both of its ends.
+    #[serde(default)]
     pub min: u64,
     /// Completed of begun, 0 to 1.
     #[serde(default)]

@@ -23,7 +23,10 @@ pub(super) fn words(check: &Check) -> String {
             format!("deepest reorganization {}", both.join(", "))
         }
         Check::StaleRate(it) => format!("stale rate at most {} %", it.max * 100.0),
-        Check::Running(it) => format!("nodes running at least {}{}", it.min, within(it.within)),
+        Check::Running(it) => match it.min {
+            None => format!("all nodes running{}", within(it.within)),
+            Some(min) => format!("nodes running at least {min}{}", within(it.within)),
+        },
         Check::Components(it) => format!("components {}{}", it.is, moment(&it.after, it.within)),
         Check::Bootstrap(it) => {
             let min = it.min.map_or_else(|| "all".to_owned(), |min| format!("at least {min}"));

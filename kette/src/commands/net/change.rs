@@ -124,6 +124,12 @@ pub fn byz(args: &Byz, json: bool) -> anyhow::Result<()> {
 /// If it is no `kette`, or a node does not start with it.
 pub fn upgrade(args: &Upgrade, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&args.place.directory()?)?;
+    if control.manifest.in_process {
+        bail!(
+            "all nodes of this network share one process, which has one program: `kette net down`, then \
+             `kette net up` with the other program"
+        );
+    }
     let nodes = control.select(&args.nodes, false)?;
     let binary = fs::canonicalize(&args.binary)
         .with_context(|| format!("--binary {}", args.binary.display()))?;

@@ -45,6 +45,9 @@ enum Engine {
     Bft,
 }
 
+/// The same without the number, which files can be scaled to.
+pub const SHAPE: [&str; 4] = ["engine", "tiers", "topology", "validators"];
+
 /// More nodes than any one machine runs as processes.
 const NODES_MAX: usize = 1_000;
 /// Votes of each validator.
@@ -67,6 +70,11 @@ impl NetworkFlags {
             || !self.tiers.is_empty()
             || self.topology.is_some()
             || self.validators.is_some()
+    }
+
+    /// Returns how many nodes were asked for.
+    pub const fn nodes(&self) -> Option<usize> {
+        self.nodes
     }
 
     /// Returns the regions of the nodes; they may be given to a preset or a file as well.

@@ -5,6 +5,7 @@ mod exec;
 mod flags;
 mod fork;
 mod generate;
+mod host;
 mod link;
 mod load;
 mod logs;
@@ -27,6 +28,7 @@ use crate::{
     presets,
     testnet::{
         directory::{Directory, Manifest},
+        file,
         launch::{self, Wish},
         status::{self, NetworkStatus},
     },
@@ -115,6 +117,9 @@ pub enum Net {
     /// Save the network's data, or go back to it
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    /// Run nodes of a network as threads of this process, as `kette net up --in-process` says
+    #[command(hide = true)]
+    Host(Where),
     /// List the embedded networks
     Presets,
     /// Print an embedded network's file
@@ -145,11 +150,11 @@ pub struct UpArgs {
     #[command(flatten)]
     place: Where,
     /// An embedded network (see `kette net presets`); without this, a file or other flags the network that is there
-    /// goes on, and if there is none `bft4` starts.
-    #[arg(long, conflicts_with = "file", conflicts_with_all = flags::FLAGS)]
+    /// goes on, and if there is none `bft4` starts. With --nodes N it is made larger or smaller.
+    #[arg(long, conflicts_with = "file", conflicts_with_all = flags::SHAPE)]
     preset: Option<String>,
     /// A network file instead of a preset.
-    #[arg(short, long, conflicts_with_all = flags::FLAGS)]
+    #[arg(short, long, conflicts_with_all = flags::SHAPE)]
     file: Option<PathBuf>,
     #[command(flatten)]
     flags: flags::NetworkFlags,
@@ -162,6 +167,10 @@ pub struct UpArgs {
     /// Links between nodes: loopback, lan, aws-2025 or simblock-2019, instead of the file's profile.
     #[arg(long, value_name = "PROFILE", value_parser = parse_profile)]
     shape: Option<Profile>,
+    /// Run all nodes in one process, each with its own sockets, database and log, so that a hundred fit; kept by later
+    /// `up`s, `--in-process=false` goes back to a process per node.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    in_process: Option<bool>,
     /// Start from genesis with empty logs instead of going on.
     #[arg(long)]
     fresh: bool,
@@ -212,6 +221,7 @@ pub fn run(args: Net, json: bool) -> anyhow::Result<()> {
         Net::Add(args) => members::add(&args, json),
         Net::Rm(args) => members::rm(&args, json),
         Net::Snapshot(args) => snapshot::run(&args, json),
+        Net::Host(place) => host::run(&place),
         Net::Presets => output::print(&json!(presets::networks().collect::<Vec<_>>()), json),
         Net::Show { preset } => show(&preset, json),
     }
@@ -241,7 +251,11 @@ fn going_on(directory: &Directory) -> anyhow::Result<String> {
 
 fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(args.place.home)?);
-    let made = args.flags.file(args.base_port)?;
+    let named = args.file.as_ref().map(|path| path.display().to_string());
+    let made = match named.or_else(|| args.preset.clone()).zip(args.flags.nodes()) {
+        Some((source, nodes)) => Some(file::load_scaled(&source, Some(nodes))?),
+        None => args.flags.file(args.base_port)?,
+    };
     if let Some(file) = &made {
         eprintln!("{}", flags::describe(file)?);
     }
@@ -262,6 +276,7 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         run: false,
         shape: args.shape,
         regions: args.flags.regions().to_vec(),
+        in_process: args.in_process,
     };
     let up = super::block_on(launch::up(&directory, &wish))?;
     if json {
@@ -385,6 +400,9 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             status.finalized,
         );
         eprintln!("{}", nodes::score_line(&status));
+        if let Some(line) = nodes::host_line(&status) {
+            eprintln!("{line}");
+        }
         if let Some(finality) = status.finality_ms {
             eprintln!(
                 "blocks are final {} ms after their time (p50), {} ms (p99)",

@@ -33,7 +33,23 @@ pub fn processes(status: &NetworkStatus) -> anyhow::Result<()> {
         "NODE", "STATE", "PID", "TIER", "REGION", "P2P", "RPC", "PEERS", "HEIGHT", "HASH", "FINAL",
         "CPU %", "MEM %", "PSS MiB", "DB MiB",
     ];
-    output::table(&headings, &status.list.iter().map(row).collect::<Vec<_>>())
+    output::table(&headings, &status.list.iter().map(row).collect::<Vec<_>>())?;
+    if let Some(line) = host_line(status) {
+        eprintln!("{line}");
+    }
+    Ok(())
+}
+
+/// Returns what the process of all nodes uses, if they share one.
+pub fn host_line(status: &NetworkStatus) -> Option<String> {
+    let host = status.host?;
+    Some(format!(
+        "all nodes share process {}: {} % of a processor since its start, {} % of memory, PSS {} MiB in all",
+        host.pid,
+        percent(host.cpu_percent),
+        percent(host.memory_percent),
+        mib(host.pss_bytes),
+    ))
 }
 
 /// Prints what nodes do: in and out are from the node's side.

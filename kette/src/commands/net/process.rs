@@ -80,11 +80,11 @@ fn apply(verb: Verb, control: &mut Control, node: usize) -> anyhow::Result<Value
         Verb::Stop => json!(control.stop(node)?),
         Verb::Start => json!(if control.start(node)? { "started" } else { "ran already" }),
         Verb::Pause => {
-            control.pause(node, true);
+            control.pause(node, true)?;
             json!("paused")
         }
         Verb::Resume => {
-            control.pause(node, false);
+            control.pause(node, false)?;
             json!("resumed")
         }
         Verb::Restart => {

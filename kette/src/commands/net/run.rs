@@ -39,6 +39,12 @@ pub struct RunArgs {
     /// Writes what happened as an HTML page, and beside it as Markdown (see `kette net report`).
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Makes the network this large, as `kette sim run --nodes` does.
+    #[arg(long, value_name = "N")]
+    nodes: Option<usize>,
+    /// Run all nodes in one process, so that a hundred fit; steps that kill or pause nodes are refused.
+    #[arg(long)]
+    in_process: bool,
     /// First P2P port; the other ports follow. Without it the next free block is taken.
     #[arg(long)]
     base_port: Option<u16>,
@@ -73,6 +79,8 @@ pub fn run(args: &RunArgs, json: bool) -> anyhow::Result<()> {
         base_port: args.base_port,
         timeout: args.timeout,
         keep: args.keep,
+        nodes: args.nodes,
+        in_process: args.in_process,
     };
     // Data is the table at the end, or JSON; what happens meanwhile is prose.
     let mut say = |line: &Line| {

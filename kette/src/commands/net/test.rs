@@ -204,6 +204,8 @@ fn one(args: &TestArgs, test: Test, part: Part) -> anyhow::Result<Outcome> {
         base_port: args.base_port,
         timeout: args.timeout,
         keep: false,
+        nodes: part.nodes,
+        in_process: false,
     };
     let began = Instant::now();
     let unshaped = file::unshaped(&file::load(part.file)?);
@@ -268,7 +270,7 @@ fn on_processes(args: &TestArgs, wish: &Wish, test: Test, part: Part) -> anyhow:
 
 fn simulate(test: Test, part: Part, why: String) -> anyhow::Result<Outcome> {
     eprintln!("in the simulator, because processes of this build cannot do it: {why}");
-    let mut file = file::load(part.file)?;
+    let mut file = file::load_scaled(part.file, part.nodes)?;
     if let Some(duration) = part.duration() {
         file.network.duration = duration;
     }

@@ -311,6 +311,8 @@ impl Draft {
             run: false,
             quic: self.file.network.quic,
             planned_only: self.file.network.topology.is_fixed(),
+            in_process: false,
+            host: None,
             groups: self.plan.groups.clone(),
             left: Vec::new(),
             nodes: self.plan.nodes.iter().enumerate().map(node).collect(),

@@ -14,9 +14,13 @@ pub async fn sample(directory: &Directory) -> anyhow::Result<Sample> {
     let manifest = directory.require()?;
     let said = said::ask(&manifest).await;
     let status = status::judge(&manifest, &said, |name| directory.database(name)).await;
+    // Nodes of one process would all say what the process uses.
+    let own = !manifest.in_process;
     let cpu_seconds = said
         .iter()
-        .map(|said| said.as_ref().and_then(|said| said.observed.process.cpu_seconds))
+        .map(|said| {
+            said.as_ref().and_then(|said| said.observed.process.cpu_seconds.filter(|_| own))
+        })
         .collect();
     Ok(Sample { manifest, said, status, cpu_seconds, at_ms: now_ms() })
 }

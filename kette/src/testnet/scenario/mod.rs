@@ -55,6 +55,10 @@ pub struct Wish {
     pub timeout: Duration,
     /// Leaves the network running.
     pub keep: bool,
+    /// Makes the network this large.
+    pub nodes: Option<usize>,
+    /// One process runs all nodes.
+    pub in_process: bool,
 }
 
 /// A network file that processes can carry out.
@@ -79,7 +83,7 @@ impl Script {
     /// # Errors
     /// Says what is wrong with the file, or lists all that processes cannot do.
     pub fn new(wish: &Wish) -> anyhow::Result<Self> {
-        let mut file = file::load(&wish.source)?;
+        let mut file = file::load_scaled(&wish.source, wish.nodes)?;
         if let Some(duration) = wish.duration {
             file.network.duration = duration;
             file.check().with_context(|| wish.source.clone())?;
@@ -88,6 +92,9 @@ impl Script {
         let spec = Arc::new(ChainSpec::from_json(&file::genesis_text(&file)?)?);
         let seed = wish.seed.unwrap_or(file.network.seed);
         possible::check(&file, &plan, &spec, seed)?;
+        if wish.in_process {
+            possible::check_in_process(&file)?;
+        }
         let script = Self { file, plan, spec, seed };
         if script.has_users() && script.workload().accounts().next().is_none() {
             bail!("[workload]: the genesis funds no development account, so nobody can send");
@@ -179,6 +186,7 @@ fn fresh(directory: &Directory, script: &Script, wish: &Wish) -> anyhow::Result<
         run: true,
         shape: None,
         regions: Vec::new(),
+        in_process: Some(wish.in_process),
     };
     launch::prepare(directory, &script.file, &wish)
 }
@@ -200,6 +208,7 @@ async fn bring_up(
                 launch::ended_text(&nodes.directory, &nodes.manifest, nodes.name(ended.node));
             return Err(Exit::NotUp(text).into());
         }
+        let asked = Instant::now();
         let said = nodes.look().await;
         nodes.hear(said);
         let silent: Vec<&str> = first
@@ -223,7 +232,8 @@ async fn bring_up(
             () = interrupt.heard() => {
                 return Err(Exit::Interrupted("interrupted while the network was starting".to_owned()).into());
             }
-            () = tokio::time::sleep(ASK_EVERY) => {}
+            // Who asks a hundred nodes takes them the time to start.
+            () = tokio::time::sleep(ASK_EVERY.max(asked.elapsed())) => {}
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::{
     client::Client,
     run::home::Home,
     testnet::{
-        directory::{Directory, Manifest, ProcessId},
-        launch,
+        directory::{Directory, Manifest},
         links::{self, LinkPlan},
+        start::{self, Task},
     },
 };
 use anyhow::Context as _;
@@ -18,13 +18,12 @@ use futures::future::join_all;
 use kette_rpc::Links;
 use kette_sim::scenario::{Facts, NetworkFile, NodeFacts, Plan};
 use kette_types::PeerId;
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
-    process::{Child, ExitStatus},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -37,6 +36,8 @@ pub struct Nodes {
     ids: Vec<PeerId>,
     /// Places of the nodes by identity.
     places: BTreeMap<String, usize>,
+    /// The process of all nodes, if they share one.
+    host: Option<Child>,
     /// Which links are cut.
     pub cuts: Cuts,
     /// What the others are like.
@@ -50,7 +51,7 @@ struct Node {
     client: Client,
     /// The same with its token, for orders about links.
     operator: Client,
-    child: Option<Child>,
+    child: Option<Task>,
     /// It is to run.
     wanted: bool,
     /// It is to mine, in this process and later ones.
@@ -92,7 +93,7 @@ pub struct Ended {
     /// Whose.
     pub node: usize,
     /// How.
-    pub status: ExitStatus,
+    pub how: String,
 }
 
 /// A node that does not answer within this time is asked again later.
@@ -142,16 +143,8 @@ impl Nodes {
         let links = LinkPlan::new(file, plan).map_err(anyhow::Error::msg)?;
         let ids = manifest.peer_ids()?;
         let directory = directory.clone();
-        Ok(Self {
-            directory,
-            manifest,
-            list,
-            places,
-            ids,
-            cuts: Cuts::default(),
-            links,
-            copy: None,
-        })
+        let (host, cuts) = (None, Cuts::default());
+        Ok(Self { directory, manifest, list, places, ids, host, cuts, links, copy: None })
     }
 
     /// Returns what the ways from a node are to be like.
@@ -280,14 +273,13 @@ impl Nodes {
         }
         // From its first session on; what is cut both ways is told when it answers.
         links::write(&Home::new(self.directory.node(&node.name)), &links)?;
-        let mut command = launch::command(&self.directory, &self.manifest, index, node.mining)?;
-        let child = command.spawn().with_context(|| format!("cannot start {}", node.name))?;
-        let pid = i32::try_from(child.id()).context("a process number fits 31 bits")?;
-        node.child = Some(child);
+        if let Some(host) = start::host(&self.directory, &mut self.manifest)? {
+            self.host = Some(host);
+        }
+        node.child = Some(start::start(&self.directory, &mut self.manifest, index, node.mining)?);
         node.stopped = false;
         node.runs += 1;
         node.does = Does { cut: BTreeSet::new(), links, mining: node.mining };
-        self.manifest.nodes[index].process = ProcessId::of(pid);
         // Saved each time, so that a killed launcher leaves nothing unknown behind.
         self.directory.save(&self.manifest)
     }
@@ -300,9 +292,7 @@ impl Nodes {
         let node = &mut self.list[index];
         node.wanted = false;
         if let Some(child) = &mut node.child {
-            // Already gone is fine.
-            let _ = child.kill();
-            child.wait().with_context(|| format!("cannot wait for the end of {}", node.name))?;
+            child.kill().with_context(|| format!("cannot wait for the end of {}", node.name))?;
             node.gone();
         }
         Ok(())
@@ -312,9 +302,9 @@ impl Nodes {
     pub fn stop(&mut self, index: usize) {
         let node = &mut self.list[index];
         node.wanted = false;
-        if node.child.is_some() && node.ending.is_none() {
+        if let Some(task) = node.child.as_ref().filter(|_| node.ending.is_none()) {
             node.ending = Some(Instant::now());
-            self.signal(index, Signal::SIGTERM);
+            task.stop();
         }
     }
 
@@ -361,9 +351,9 @@ impl Nodes {
 
     /// Lets a node's process stand still, or go on.
     pub fn pause(&mut self, index: usize, still: bool) {
-        if self.list[index].child.is_some() {
-            self.list[index].stopped = still;
-            self.signal(index, if still { Signal::SIGSTOP } else { Signal::SIGCONT });
+        let node = &mut self.list[index];
+        if let Some(task) = &node.child {
+            node.stopped = task.pause(still) && still;
         }
     }
 
@@ -375,12 +365,6 @@ impl Nodes {
     /// Tells whether a node is to mine.
     pub fn is_mining(&self, index: usize) -> bool {
         self.list[index].mining
-    }
-
-    fn signal(&self, index: usize, signal: Signal) {
-        if let Some(process) = self.manifest.nodes[index].process {
-            process.signal(signal);
-        }
     }
 
     /// Notices ended processes and starts again those that were waited for. Returns what ended by itself, and who did
@@ -396,14 +380,13 @@ impl Nodes {
             let late = node.ending.is_some_and(|since| since.elapsed() > STOP_WITHIN);
             if late && !node.stopped {
                 stuck.push(index);
-                let _ = child.kill();
-                child.wait().with_context(|| format!("cannot wait for {}", node.name))?;
+                child.kill().with_context(|| format!("cannot wait for {}", node.name))?;
             }
-            let Some(status) = child.try_wait().context("a child of ours")? else { continue };
+            let Some(how) = child.ended().context("a child of ours")? else { continue };
             let told = node.ending.is_some();
             node.gone();
             if !told {
-                ended.push(Ended { node: index, status });
+                ended.push(Ended { node: index, how });
                 node.wanted = false;
             } else if node.wanted {
                 self.start(index)?;
@@ -475,16 +458,16 @@ impl Nodes {
         for index in 0..self.count() {
             // Who stands still does not hear that it is to end.
             self.pause(index, false);
-            self.signal(index, Signal::SIGTERM);
+            if let Some(task) = &self.list[index].child {
+                task.stop();
+            }
         }
         let deadline = Instant::now() + END_WITHIN;
         while Instant::now() < deadline && self.list.iter_mut().any(Node::runs) {
             tokio::time::sleep(END_POLL).await;
         }
-        for (node, known) in self.list.iter_mut().zip(&mut self.manifest.nodes) {
-            node.end_now();
-            known.process = None;
-        }
+        self.end_now();
+        self.manifest.forget_processes();
         self.directory.save(&self.manifest)
     }
 
@@ -493,12 +476,25 @@ impl Nodes {
         for node in &mut self.list {
             node.child = None;
         }
+        self.host = None;
+    }
+
+    fn end_now(&mut self) {
+        if let Some(mut host) = self.host.take() {
+            // All nodes are its threads.
+            let _ = host.kill();
+            let _ = host.wait();
+        }
+        for mut task in self.list.iter_mut().filter_map(|node| node.child.take()) {
+            // Already gone is fine.
+            let _ = task.kill();
+        }
     }
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        self.list.iter_mut().for_each(Node::end_now);
+        self.end_now();
     }
 }
 
@@ -518,15 +514,7 @@ async fn set_links(client: &Client, links: &Links) -> bool {
 impl Node {
     /// Tells whether there is a process.
     fn runs(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
-    fn end_now(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // Already gone is fine.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.child.as_mut().is_some_and(|child| matches!(child.ended(), Ok(None)))
     }
 
     /// Forgets the process.

@@ -266,8 +266,7 @@ impl<'a> Play<'a> {
     fn reap(&mut self) -> anyhow::Result<()> {
         let at = self.at();
         let (ended, stuck) = self.nodes.reap()?;
-        let ended =
-            ended.into_iter().map(|it| (it.node, format!("ended by itself: {}", it.status)));
+        let ended = ended.into_iter().map(|it| (it.node, format!("ended by itself: {}", it.how)));
         let stuck = stuck.into_iter().map(|node| (node, "did not end when told to".to_owned()));
         for (node, what) in ended.chain(stuck) {
             let name = self.nodes.name(node).to_owned();

@@ -53,6 +53,31 @@ pub fn check(file: &NetworkFile, plan: &Plan, spec: &ChainSpec, seed: u64) -> an
     Ok(())
 }
 
+/// Refuses steps that only nodes with a process of their own can be done to.
+///
+/// # Errors
+/// Lists them.
+pub fn check_in_process(file: &NetworkFile) -> anyhow::Result<()> {
+    let needs = |action: &Action| {
+        matches!(action, Action::Crash(_) | Action::Wipe(_) | Action::Pause(_) | Action::Churn(_))
+    };
+    let steps = file.step.iter().enumerate().filter(|(_, step)| needs(&step.action));
+    let list: Vec<String> = steps
+        .map(|(index, step)| {
+            format!("[[step]] {} (at {}, {})", index + 1, step.at, step.action.key())
+        })
+        .collect();
+    if !list.is_empty() {
+        bail!(
+            "`{}` kills or pauses nodes, and with --in-process they share one process; leave it out, or stop them \
+             instead:\n  {}",
+            file.network.name,
+            list.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
 /// Returns why processes cannot carry out a step.
 fn refusal(
     file: &NetworkFile,

@@ -164,6 +164,8 @@ pub(crate) mod tests {
             run: false,
             quic: false,
             planned_only: false,
+            in_process: false,
+            host: None,
             groups: Vec::new(),
             left: Vec::new(),
             nodes,

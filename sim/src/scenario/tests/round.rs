@@ -161,7 +161,8 @@ fn check() -> impl Strategy<Value = Check> {
                 max
             })
         ),
-        (0usize..9, some_time()).prop_map(|(min, within)| Check::Running(Running { min, within })),
+        (proptest::option::of(0usize..9), some_time())
+            .prop_map(|(min, within)| Check::Running(Running { min, within })),
         (1usize..9, some_time()).prop_map(|(is, within)| Check::Components(Components {
             is,
             after: Some("heal".to_owned()),
