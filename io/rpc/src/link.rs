@@ -70,8 +70,8 @@ impl Links {
     }
 }
 
-/// Ways at most: a node has no more peers.
-const LINKS_MAX: usize = PEERS_MAX * 10;
+/// Ways at most, shaped or cut: a node has fewer peers, and networks of a laboratory are not larger.
+pub(crate) const LINKS_MAX: usize = PEERS_MAX * 10;
 /// Longest latency, milliseconds: a minute.
 pub const DELAY_MAX_MS: f64 = 60_000.0;
 

@@ -4,10 +4,10 @@ use crate::{
     args::Args,
     context::Context,
     failure::Failure,
-    link::Links,
+    link::{LINKS_MAX, Links},
     table::{Answer, Method, optional, reply, required},
 };
-use kette_types::{PeerId, limits::PEERS_MAX};
+use kette_types::PeerId;
 use serde_json::json;
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ fn set_cut(cx: &Context, args: &mut Args) -> Answer {
     let peers: Vec<String> = args.required()?;
     let seconds: Option<super::Number> = args.optional()?;
     permit(cx)?;
-    if peers.len() > PEERS_MAX {
-        return Err(Failure::Limit(format!("{} peers, at most {PEERS_MAX}", peers.len())));
+    if peers.len() > LINKS_MAX {
+        return Err(Failure::Limit(format!("{} peers, at most {LINKS_MAX}", peers.len())));
     }
     let peers: Vec<PeerId> = peers
         .iter()

@@ -149,11 +149,14 @@ impl Where {
 pub struct UpArgs {
     #[command(flatten)]
     place: Where,
-    /// An embedded network (see `kette net presets`); without this, a file or other flags the network that is there
-    /// goes on, and if there is none `bft4` starts. With --nodes N it is made larger or smaller.
+    /// A network file, or an embedded network (see `kette net presets`); without this and other flags the network that
+    /// is there goes on, and if there is none `bft4` starts. With --nodes N it is made larger or smaller.
+    #[arg(value_name = "FILE|PRESET", conflicts_with = "preset", conflicts_with = "file", conflicts_with_all = flags::SHAPE)]
+    network: Option<String>,
+    /// The same, for an embedded network.
     #[arg(long, conflicts_with = "file", conflicts_with_all = flags::SHAPE)]
     preset: Option<String>,
-    /// A network file instead of a preset.
+    /// The same, for a network file.
     #[arg(short, long, conflicts_with_all = flags::SHAPE)]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -251,20 +254,20 @@ fn going_on(directory: &Directory) -> anyhow::Result<String> {
 
 fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     let directory = Directory::new(absolute(args.place.home)?);
-    let named = args.file.as_ref().map(|path| path.display().to_string());
-    let made = match named.or_else(|| args.preset.clone()).zip(args.flags.nodes()) {
-        Some((source, nodes)) => Some(file::load_scaled(&source, Some(nodes))?),
+    let file = args.file.map(|path| path.display().to_string());
+    let named = args.network.or(args.preset).or(file);
+    let made = match named.as_ref().zip(args.flags.nodes()) {
+        Some((source, nodes)) => Some(file::load_scaled(source, Some(nodes))?),
         None => args.flags.file(args.base_port)?,
     };
     if let Some(file) = &made {
         eprintln!("{}", flags::describe(file)?);
     }
     std::fs::create_dir_all(directory.path())?;
-    let source = match (&made, args.file, args.preset) {
-        (Some(_), _, _) => directory.network_file().display().to_string(),
-        (None, Some(path), _) => path.display().to_string(),
-        (None, None, Some(preset)) => preset,
-        (None, None, None) => going_on(&directory)?,
+    let source = match (&made, named) {
+        (Some(_), _) => directory.network_file().display().to_string(),
+        (None, Some(source)) => source,
+        (None, None) => going_on(&directory)?,
     };
     let wish = Wish {
         source,
