@@ -8,7 +8,7 @@ use super::{
     launch,
     listener::Listener,
     lock::lock,
-    plan::{Ports, is_free},
+    plan::Ports,
     start,
 };
 use crate::{client::Client, commands::exit::Exit, run::home::Home};
@@ -127,7 +127,7 @@ impl Control {
         self.directory.save(&self.manifest)
     }
 
-    /// Kills a node's process as a power cut would.
+    /// Kills a node's process (SIGKILL).
     ///
     /// # Errors
     /// If it does not end, or shares a process.
@@ -192,12 +192,11 @@ impl Control {
             return Ok(false);
         }
         let Ports { p2p, rpc } = self.manifest.nodes[node].ports;
-        if let Some(port) = [p2p, rpc].into_iter().find(|port| !is_free(*port)) {
+        if let Some(other) = [p2p, rpc].into_iter().find_map(Listener::on) {
             let text = format!(
-                "{} cannot start: {}; end that process, or give the network other ports: `kette net down`, then \
+                "{} cannot start: {other}; end that process, or give the network other ports: `kette net down`, then \
                  `kette net up`",
                 self.name(node),
-                Listener::on(port)
             );
             return Err(Exit::NotUp(text).into());
         }

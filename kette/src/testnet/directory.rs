@@ -119,7 +119,10 @@ impl Manifest {
             groups: self.groups.clone(),
             discovery: !self.planned_only,
         };
-        select::select(&plan, patterns).map_err(anyhow::Error::msg)
+        // Lists with commas, as in `partition`, do as well.
+        let patterns: Vec<String> =
+            patterns.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+        select::select(&plan, &patterns).map_err(anyhow::Error::msg)
     }
 }
 

@@ -172,8 +172,17 @@ pub(super) fn prepare(
     if let Some(old) = &mut old {
         let alive = old.nodes.iter().filter(|node| node.is_alive()).count();
         if alive > 0 && alive < old.nodes.len() && !wish.fresh {
-            if wish.in_process.is_some_and(|wanted| wanted != old.in_process) {
-                bail!("some nodes run: `kette net down` first, then --in-process can change");
+            let here = directory.network_file().display().to_string();
+            let other = wish.made.is_some() || ![&here, &old.source].contains(&&wish.source);
+            let moved =
+                wish.base_port.is_some() || wish.shape.is_some() || !wish.regions.is_empty();
+            if other || moved || wish.in_process.is_some_and(|wanted| wanted != old.in_process) {
+                bail!(
+                    "{alive} of {} nodes of `{}` run: `kette net up` alone starts the others; to change the network, \
+                     `kette net down` first",
+                    old.nodes.len(),
+                    old.name
+                );
             }
             eprintln!("{alive} of {} nodes run: starting the others", old.nodes.len());
             return Ok(old.clone());

@@ -15,9 +15,11 @@ const LISTEN: &str = "0A";
 const SHOWN_MAX: usize = 120;
 
 impl Listener {
-    /// Looks who listens on a TCP port.
-    pub fn on(port: u16) -> Self {
-        Self { port, process: inodes(port).iter().find_map(|inode| process(inode)) }
+    /// Looks who listens on a TCP port, if anybody does. What is left of connections of a process that ended is nobody.
+    pub fn on(port: u16) -> Option<Self> {
+        let inodes = inodes(port);
+        let process = inodes.iter().find_map(|inode| process(inode));
+        (!inodes.is_empty()).then_some(Self { port, process })
     }
 }
 
@@ -30,8 +32,7 @@ impl fmt::Display for Listener {
             }
             None => write!(
                 f,
-                "port {port} is in use by a process of another user, or by a connection (`ss -tanp 'sport = :{port}'` \
-                 as root shows it)"
+                "port {port} is in use by a process of another user (`ss -tlnp 'sport = :{port}'` as root shows it)"
             ),
         }
     }
@@ -88,13 +89,13 @@ mod tests {
     fn who_listens_is_named() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let found = Listener::on(port);
+        let found = Listener::on(port).unwrap();
         let (pid, words) = found.process.clone().unwrap();
         assert_eq!(pid.unsigned_abs(), std::process::id());
         let own = std::env::args().next().unwrap();
         assert!(words.starts_with(&own.chars().take(SHOWN_MAX).collect::<String>()), "{words}");
         assert!(found.to_string().contains(&format!("port {port} is in use by process {pid}")));
         drop(socket);
-        assert_eq!(Listener::on(port).process, None);
+        assert_eq!(Listener::on(port), None);
     }
 }

@@ -55,10 +55,13 @@ fn ports(file: &NetworkFile, count: usize, base_port: Option<u16>) -> anyhow::Re
         }
     }
     match busy {
-        Some(port) => bail!(
-            "{}: choose other ports with --base-port, or end that process",
-            Listener::on(port)
-        ),
+        Some(port) => {
+            let by = match Listener::on(port) {
+                Some(other) => other.to_string(),
+                None => format!("port {port} is in use by a connection"),
+            };
+            bail!("{by}: choose other ports with --base-port, or end that process")
+        }
         None => bail!("no free block of ports was found"),
     }
 }

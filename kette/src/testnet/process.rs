@@ -19,6 +19,11 @@ impl ProcessId {
         started(self.pid) == Some(self.started)
     }
 
+    /// Tells whether this very process stands still (SIGSTOP).
+    pub fn is_paused(self) -> bool {
+        state(self.pid).is_some_and(|(state, started)| state == 'T' && started == self.started)
+    }
+
     /// Sends a signal, if this very process runs. A thread gets none: it would reach its whole process.
     pub fn signal(self, signal: Signal) -> bool {
         self.host.is_none() && self.is_alive() && kill(Pid::from_raw(self.pid), signal).is_ok()
@@ -50,14 +55,16 @@ fn reap(pid: i32) {
 
 /// Returns when a process began, from `/proc/PID/stat` (field 22), or `None` if it does not run.
 fn started(pid: i32) -> Option<u64> {
+    state(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X')).map(|(_, started)| started)
+}
+
+/// Returns a process's state (field 3 of the same file) and when it began.
+fn state(pid: i32) -> Option<(char, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold spaces: fields are counted after it.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -69,6 +76,14 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let id = ProcessId::of(child.id() as i32).unwrap();
         assert!(id.is_alive());
+        assert!(!id.is_paused());
+        assert!(id.signal(Signal::SIGSTOP));
+        let until = Instant::now() + Duration::from_secs(5);
+        while !id.is_paused() && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+        assert!(id.is_paused() && id.is_alive());
+        assert!(id.signal(Signal::SIGCONT));
         assert!(!ProcessId { started: id.started + 1, ..id }.is_alive(), "another process");
         assert!(id.signal(Signal::SIGTERM));
         assert!(child.wait().is_ok());

@@ -125,6 +125,8 @@ pub struct NodeStatus {
     pub running: bool,
     /// Number of the process that it runs in.
     pub pid: Option<i32>,
+    /// The process stands still (SIGSTOP).
+    pub paused: bool,
     /// Bootstrap tier.
     pub tier: u32,
     /// Region label.
@@ -327,6 +329,7 @@ fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatu
         name: node.plan.name.clone(),
         running: said.is_some(),
         pid,
+        paused: process.is_some_and(ProcessId::is_paused),
         tier: node.plan.tier,
         region: node.plan.region.clone(),
         p2p: node.ports.p2p,

@@ -158,5 +158,5 @@ fn the_monitor_prints_its_model_once_and_lines_without_a_terminal() {
     );
     assert!(model["rates"][0]["rx"].is_number(), "{}", model["rates"]);
     let line = kette(&["net", "monitor", "--once", "--home", text(&net.home())]);
-    assert!(line.out.contains("score 100 Excellent running 10/10 groups 1"), "{line:?}");
+    assert!(line.out.contains("score 100 Excellent running 10/10 components 1"), "{line:?}");
 }

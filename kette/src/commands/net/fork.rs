@@ -34,6 +34,9 @@ pub struct Create {
 /// How often nodes are asked how far they are.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// The nodes end a cut by themselves so much later than this command would.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Makes a fork.
 ///
 /// # Errors
@@ -44,7 +47,10 @@ pub fn run(args: &Fork, json: bool) -> anyhow::Result<()> {
     let sides = sides(&control)?;
     let deadline = Instant::now() + args.timeout;
     block_on(async {
-        let grown = cut_and_wait(&control, &sides, args.depth, deadline).await;
+        let grown = tokio::select! {
+            grown = cut_and_wait(&control, &sides, args.depth, deadline) => grown,
+            () = told_to_end() => Err(Exit::Interrupted("interrupted; the links are whole again".to_owned()).into()),
+        };
         let healed = heal(&control).await;
         let (from, heights) = grown?;
         healed?;
@@ -117,7 +123,9 @@ async fn cut_and_wait(
 ) -> anyhow::Result<(u64, [u64; 2])> {
     let side = |node: usize| sides.iter().position(|side| side.contains(&node));
     let places: Vec<Option<usize>> = (0..control.manifest.nodes.len()).map(side).collect();
-    LiveLinks::open(&control.directory)?.part(&places, None).await?;
+    // If this process is killed, the nodes heal the cut.
+    let lasts = deadline.saturating_duration_since(Instant::now()) + GRACE;
+    LiveLinks::open(&control.directory)?.part(&places, Some(lasts)).await?;
     let from = highest(control, &sides.concat()).await?;
     let height = from + depth;
     eprintln!("cut in two; waiting for block {height} on both sides");
@@ -130,10 +138,26 @@ async fn cut_and_wait(
             return Ok((from, heights));
         }
         if Instant::now() > deadline {
-            let text = format!("the sides are at {heights:?} and not at {height}; healed");
+            let text = format!(
+                "the sides are at {heights:?} and not at {height}; the links are whole again"
+            );
             return Err(Exit::TimedOut(text).into());
         }
         tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// Returns when the user or the system wants this process to end.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 

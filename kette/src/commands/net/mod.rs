@@ -30,6 +30,7 @@ use crate::{
         directory::{Directory, Manifest},
         file,
         launch::{self, Wish},
+        live_links::LiveLinks,
         status::{self, NetworkStatus},
     },
 };
@@ -82,7 +83,7 @@ pub enum Net {
         #[arg(long)]
         purge: bool,
     },
-    /// Kill nodes, as a power cut does
+    /// Kill nodes: SIGKILL
     Kill(process::Nodes),
     /// Stop nodes cleanly
     Stop(process::Nodes),
@@ -398,7 +399,11 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
             output::counted(status.components, "component"),
             status.handshakes,
             status.handshake_success,
-            if status.hash_equal { "hash-equal" } else { "NOT EQUAL" },
+            match status.hash_equal {
+                true => "hash-equal",
+                false if status.running == 0 => "nobody answers",
+                false => "NOT EQUAL",
+            },
             status.height,
             status.finalized,
         );
@@ -414,10 +419,21 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
         }
         let down = status.list.iter().filter(|node| !node.running);
         for node in down.filter(|_| status.running > 0) {
+            let name = &node.name;
+            let advice = match nodes::state(node) {
+                "paused" => format!("`kette net resume {name}` lets it go on"),
+                "silent" => format!("it does not answer: `kette net logs {name}`"),
+                _ => format!(
+                    "its log is {}; `kette net up` starts it again",
+                    directory.log(name).display()
+                ),
+            };
+            eprintln!("{name} is {}: {advice}", nodes::state(node));
+        }
+        if let Some(parts) = LiveLinks::open(&directory)?.cut_into()? {
             eprintln!(
-                "{} is down: its log is {}; `kette net up` starts it again",
-                node.name,
-                directory.log(&node.name).display()
+                "links are cut, into {}: `kette net heal` ends it",
+                output::counted(parts, "component")
             );
         }
         for node in &status.list {

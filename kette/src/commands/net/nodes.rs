@@ -125,7 +125,8 @@ pub fn state(node: &NodeStatus) -> &'static str {
     match (node.running, node.pid) {
         (true, _) if node.syncing => "syncing",
         (true, _) => "up",
-        // A paused process is there and does not answer.
+        (false, _) if node.paused => "paused",
+        // It is there and does not answer.
         (false, Some(_)) => "silent",
         (false, None) => "down",
     }

@@ -21,7 +21,7 @@ pub struct Nodes {
 /// What happens to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// SIGKILL, as a power cut.
+    /// SIGKILL.
     Kill,
     /// SIGTERM, and SIGKILL if that does not help.
     Stop,

@@ -284,7 +284,7 @@ impl Nodes {
         self.directory.save(&self.manifest)
     }
 
-    /// Kills a node's process as a power cut would.
+    /// Kills a node's process (SIGKILL).
     ///
     /// # Errors
     /// If it cannot be waited for.

@@ -56,7 +56,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         parts.running_share,
         parts.connected_bonus,
     );
-    let agreed = if status.hash_equal { "same chain" } else { "DIFFERENT CHAINS" };
+    let agreed = match status.hash_equal {
+        true => "same chain",
+        false if status.running == 0 => "nobody answers",
+        false => "DIFFERENT CHAINS",
+    };
     let finality = match status.finality_ms {
         Some(finality) => format!(
             " ({} p50, {} p99)",
