@@ -74,8 +74,6 @@ pub const EVIDENCE_MAX: usize = 4;
 const PASSED_MAX: usize = 512;
 /// Validator sets remembered.
 const SETS_MAX: usize = 64;
-/// Headers walked back for a set that is not remembered.
-const WALK_MAX: usize = 100_000;
 
 /// The rules of one chain, and what was judged before.
 #[derive(Debug)]
@@ -138,7 +136,11 @@ impl Rules {
         if seal.evidence.len() > EVIDENCE_MAX {
             return Err(Violation::Evidence(seal.evidence.len()).into());
         }
-        self.remember(next.unwrap_or(set));
+        if let Some(next) = next {
+            self.remember(next);
+        }
+        // Last: a leader can make up next sets without end, and must not push out the one that is used.
+        self.remember(set);
         let mut passed = self.passed.borrow_mut();
         if passed.len() >= PASSED_MAX {
             passed.pop_front();
@@ -268,7 +270,8 @@ impl Rules {
         self.next_set(&parent, chain)
     }
 
-    /// Returns the validators of the height after a block.
+    /// Returns the validators of the height after a block. One that is not remembered is looked for where it was listed,
+    /// however far back that is: a node that gave up could never begin its height again.
     pub(super) fn next_set(
         &self,
         parent: &SealedHeader,
@@ -285,7 +288,7 @@ impl Rules {
             return Ok(set.clone());
         }
         let mut cursor = parent.clone();
-        for _ in 0..WALK_MAX {
+        while cursor.number > 0 {
             let seal = read_seal(&cursor)?;
             if !seal.next.is_empty() && seal.next_hash == wanted {
                 let set = ValidatorSet::from_sorted(seal.next).map_err(Violation::Next)?;
@@ -296,9 +299,6 @@ impl Rules {
             }
             let hash = cursor.parent_hash;
             cursor = chain.header(hash)?.ok_or(SealError::UnknownAncestor(hash))?;
-            if cursor.number == 0 {
-                break;
-            }
         }
         Err(SealError::UnknownAncestor(parent.hash()))
     }
@@ -336,4 +336,54 @@ fn check_next(seal: &Seal, set: &ValidatorSet) -> Result<Option<ValidatorSet>, V
         return Err(Violation::NextHash);
     }
     Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kette_ledger::ReadError;
+    use kette_types::{Bytes, Header};
+
+    /// A chain whose validators changed in block 1. Its hashes are numbers: nothing here compares them.
+    struct Long(ValidatorSet);
+
+    impl Headers for Long {
+        fn header(&self, hash: B256) -> Result<Option<SealedHeader>, ReadError> {
+            let number = u64::from_be_bytes(hash.0[24..].try_into().unwrap());
+            let next = if number == 1 { self.0.validators().to_vec() } else { Vec::new() };
+            let seal = Seal {
+                round: 0,
+                time_ms: 0,
+                proof: Bytes::new(),
+                next_hash: self.0.hash(),
+                next,
+                last_commit: kette_types::bft::Certificate::default(),
+                evidence: Vec::new(),
+                key: self.0.validators()[0].key,
+                signature: Signature::ZERO,
+            };
+            let parent_hash = at(number.saturating_sub(1));
+            let extra_data = seal.commitment();
+            let header = Header { number, parent_hash, extra_data, ..Header::default() };
+            Ok(Some(SealedHeader::new(header, seal.encoded())))
+        }
+    }
+
+    fn at(number: u64) -> B256 {
+        B256::left_padding_from(&number.to_be_bytes())
+    }
+
+    /// A day of blocks of a second after the last change, a restarted node began no height, and called headers of
+    /// honest peers strangers.
+    #[test]
+    fn validators_that_did_not_change_for_long_are_found() {
+        let text = include_str!("../../../../kette/presets/chains/bft4.json");
+        let spec = ChainSpec::from_json(text).unwrap();
+        let rules = Rules::new(&spec, spec.bft().unwrap(), None);
+        let fewer = rules.genesis_set.validators()[1..].to_vec();
+        let chain = Long(ValidatorSet::from_sorted(fewer).unwrap());
+        let parent = chain.header(at(150_000)).unwrap().unwrap();
+        assert_eq!(rules.next_set(&parent, &chain).unwrap(), chain.0);
+        assert!(rules.sets.borrow().contains(&chain.0), "the next one asks for nothing");
+    }
 }
