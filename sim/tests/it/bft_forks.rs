@@ -11,7 +11,7 @@ use kette_sim::{
     disk::Loss,
     run::{Run, RunOptions},
 };
-use kette_types::{B256, Block, Message, PeerId, bft::Certificate};
+use kette_types::{B256, Block, Message, bft::Certificate};
 
 fn fork_of(run: &Run, host: usize) -> Option<Fork> {
     match run.world.hosts[host].node()?.status(run.world.time()).engine {
@@ -24,11 +24,17 @@ fn finalized(run: &Run, host: usize) -> (u64, B256) {
     run.world.hosts[host].node().unwrap().tree().finalized()
 }
 
-/// Tells the first node in the name of the second that a block is final.
+/// Tells the first node that a block is final.
 fn tell(run: &mut Run, certificate: Certificate) {
-    let from: PeerId = run.world.hosts[1].id;
-    run.world.give(0, Input::Message(from, Message::Engine(Said::Commit(certificate).encode())));
+    tell_one(run, 0, certificate);
     pass(run, 100);
+}
+
+/// Tells a node in the name of one of its peers that a block is final.
+fn tell_one(run: &mut Run, host: usize, certificate: Certificate) {
+    let from = *run.world.hosts[host].sessions.keys().next().unwrap();
+    let message = Message::Engine(Said::Commit(certificate).encode());
+    run.world.give(host, Input::Message(from, message));
 }
 
 /// Loses power and comes back, with what an operator says to it.
@@ -170,6 +176,45 @@ fn victims_of_a_fork_stop_when_they_hear_of_each_other() {
     let victims = [0, 1].map(|host| (fork_of(&run, host), finalized(&run, host)));
     assert_ne!(victims[0].1, victims[1].1, "they forked");
     assert!(victims.iter().all(|(fork, _)| fork.is_some()), "{victims:?}");
+}
+
+/// The chain that operators decided against may have gone on: its certificates, which anybody can keep, are as good as
+/// any. Whoever took one for the decision of its height would wait for a block that it never takes.
+#[test]
+fn certificates_of_a_refused_chain_do_not_park_those_who_went_on() {
+    let (mut run, _) = four_at(3, 1, Vec::new());
+    while (1..4).any(|host| finalized(&run, host) != finalized(&run, 0)) {
+        pass(&mut run, 1);
+    }
+    let (height, ours) = finalized(&run, 0);
+    let refused = precommits(&run.world, height, B256::repeat_byte(7));
+    for host in 0..4 {
+        tell_one(&mut run, host, refused.clone());
+    }
+    pass(&mut run, 2_000);
+    assert!((0..4).all(|host| fork_of(&run, host).is_some_and(|fork| fork.ours == ours)));
+    for host in 0..4 {
+        run.world.crash(host, Loss::Unsynced);
+        run.world.hosts[host].config.local.resume_after_fork = Some(ours);
+    }
+    for host in 0..4 {
+        run.world.start(host);
+    }
+    pass(&mut run, 5_000);
+    let before = heights(&run);
+    assert!((0..4).all(|host| fork_of(&run, host).is_none()));
+    for host in 0..4 {
+        let next = finalized(&run, host).0 + 1;
+        let certificate = precommits(&run.world, next, B256::repeat_byte(8));
+        tell_one(&mut run, host, certificate);
+    }
+    pass(&mut run, 15_000);
+    let after = heights(&run);
+    assert!(after.iter().zip(&before).all(|(after, before)| *after > before + 3), "{after:?}");
+    // The choice is still known when its height is long decided, the log was cut, and no flag is there.
+    restart(&mut run, 0, None);
+    tell(&mut run, refused);
+    assert!((0..4).all(|host| fork_of(&run, host).is_none()));
 }
 
 #[test]

@@ -250,6 +250,8 @@ impl Bft {
         out.push(Output::Head(certificate.block));
         out.push(Output::Finalize(certificate.block, alloy_rlp::encode(&certificate).into()));
         out.push(Output::Truncate);
+        let kept = self.forked.kept(certificate.height);
+        out.extend(kept.map(|entry| Output::Persist(entry.encode())));
         out.push(Output::Event(Event::Final {
             height: certificate.height,
             round: certificate.round,

@@ -35,13 +35,16 @@ impl Fork {
     }
 }
 
-/// What became of the newest fork.
-#[derive(Clone, Copy, Debug)]
+/// A choice is remembered for so many heights: longer than certificates are looked at, and blocks may fork off.
+const REMEMBERED: u64 = 64;
+
+/// What became of forks.
+#[derive(Clone, Debug)]
 pub(super) struct Forked {
     /// Nothing is signed, decided or taken because of it.
     pub(super) stopped: Option<Fork>,
-    /// An operator chose this node's chain.
-    resumed: Option<Fork>,
+    /// Where an operator chose this node's chain; the newest last.
+    resumed: Vec<Fork>,
     /// The block that the operator named at the start.
     chosen: Option<B256>,
 }
@@ -49,29 +52,49 @@ pub(super) struct Forked {
 impl Forked {
     /// Knows of no fork, and what an operator chose if there is one in the log.
     pub(super) const fn new(chosen: Option<B256>) -> Self {
-        Self { stopped: None, resumed: None, chosen }
+        Self { stopped: None, resumed: Vec::new(), chosen }
     }
 
     /// Takes an entry of the log.
-    pub(super) const fn restored(&mut self, entry: &Entry) {
+    pub(super) fn restored(&mut self, entry: &Entry) {
         match entry {
             Entry::Forked(fork) => self.stopped = Some(*fork),
-            Entry::Resumed(fork) => (self.stopped, self.resumed) = (None, Some(*fork)),
+            Entry::Resumed(fork) => {
+                self.stopped = None;
+                self.resumed.retain(|known| known != fork);
+                self.resumed.push(*fork);
+            }
             _ => {}
         }
     }
 
-    /// Tells whether an operator decided against this block.
-    pub(super) fn is_refused(&self, height: u64, block: B256) -> bool {
-        self.resumed.is_some_and(|fork| (fork.height, fork.theirs) == (height, block))
+    /// Returns what must be in the log again when it was cut at this height: choices that may still matter.
+    pub(super) fn kept(&mut self, height: u64) -> impl Iterator<Item = Entry> {
+        self.resumed.retain(|fork| height.saturating_sub(fork.height) <= REMEMBERED);
+        self.resumed.iter().map(|fork| Entry::Resumed(*fork))
     }
 
-    /// Refuses every block while stopped: the other chain goes on without end.
-    pub(super) const fn refuse(&self) -> Result<(), SealError> {
-        match self.stopped {
-            Some(_) => Err(SealError::Unwanted("the chain has forked: this node stands still")),
-            None => Ok(()),
+    /// Tells whether certificates of a refused chain may still go round: those of blocks above the refused one are as
+    /// good as any, and their blocks never come.
+    pub(super) const fn has_resumed(&self) -> bool {
+        !self.resumed.is_empty()
+    }
+
+    /// Tells whether an operator decided against this block.
+    pub(super) fn is_refused(&self, height: u64, block: B256) -> bool {
+        self.resumed.iter().any(|fork| (fork.height, fork.theirs) == (height, block))
+    }
+
+    /// Refuses every block while stopped: the other chain goes on without end. Refuses what stands on a block that an
+    /// operator decided against.
+    pub(super) fn refuse(&self, header: &SealedHeader) -> Result<(), SealError> {
+        if self.stopped.is_some() {
+            return Err(SealError::Unwanted("the chain has forked: this node stands still"));
         }
+        if self.resumed.iter().any(|fork| fork.theirs == header.parent_hash) {
+            return Err(SealError::Unwanted("an operator decided against its chain"));
+        }
+        Ok(())
     }
 }
 

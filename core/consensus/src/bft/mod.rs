@@ -230,7 +230,7 @@ impl Engine for Bft {
         header: &SealedHeader,
         chain: &dyn Headers,
     ) -> Result<U256, SealError> {
-        self.forked.refuse()?;
+        self.forked.refuse(header)?;
         self.rules.check(now, header, chain)?;
         self.refuse_flood(header)?;
         Ok(U256::from(1))

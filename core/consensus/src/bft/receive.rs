@@ -219,6 +219,10 @@ impl Bft {
         if let Err(error) = self.rules.check_certificate(&certificate, height, block, &set) {
             return out.push(Output::Fault(peer, format!("certificate: {error}")));
         }
+        if self.forked.has_resumed() && !tree.contains(block) {
+            // It may be of the chain that an operator decided against. Voting goes on; who has it says it again.
+            return voting.miss(block, Some(peer), now);
+        }
         out.push(Output::Gossip(bytes.clone()));
         if let Some(header) = tree.get(block) {
             if header.parent_hash == voting.parent.hash() {
