@@ -116,7 +116,12 @@ impl Log {
     /// The log of this thread, or else of the process.
     pub fn current() -> Option<Self> {
         let of_thread = OF_THREAD.try_with(|log| log.borrow().clone()).ok().flatten();
-        of_thread.or_else(|| OF_PROCESS.get().cloned())
+        of_thread.or_else(Self::of_process)
+    }
+
+    /// The log of the process, if logging was started.
+    pub fn of_process() -> Option<Self> {
+        OF_PROCESS.get().cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Box<dyn Write + Send>> {

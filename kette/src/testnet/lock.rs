@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use std::{
     fs::{self, File, TryLockError},
     io::Write as _,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(1);
 /// How often the lock is tried: nobody tells when it is free.
 const POLL: Duration = Duration::from_millis(50);
+/// The lock file's mode.
+const OWNER_ONLY: u32 = 0o600;
 /// A command line is shown up to so many characters.
 const SHOWN_MAX: usize = 200;
 
@@ -30,12 +32,17 @@ pub fn lock(directory: &Directory) -> anyhow::Result<File> {
     let began = Instant::now();
     let mut said = false;
     loop {
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let mut options = File::options();
+        // Whoever can read a file can lock it.
+        options.create(true).truncate(false).write(true).mode(OWNER_ONLY);
+        let file = options.open(&path);
         let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
             // The file may have been removed with its network since it was opened: then nobody else sees our lock.
             Ok(()) if !is_at(&file, &path) => continue,
             Ok(()) => {
+                // One that an older version made.
+                file.set_permissions(fs::Permissions::from_mode(OWNER_ONLY))?;
                 file.set_len(0)?;
                 file.write_all(own_words().as_bytes())?;
                 return Ok(file);
@@ -104,9 +111,13 @@ mod tests {
             "`kette net run fork2 --home somewhere far away` (process 1)\n",
         )
         .unwrap();
+        fs::set_permissions(directory.lock(), fs::Permissions::from_mode(0o644)).unwrap();
         drop(lock(&directory).unwrap());
         assert_eq!(holder(&directory.lock()), own_words().trim());
+        let mode = || fs::metadata(directory.lock()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), OWNER_ONLY, "another user who could read it could hold it");
         fs::remove_file(directory.lock()).unwrap();
         drop(lock(&directory).unwrap());
+        assert_eq!(mode(), OWNER_ONLY);
     }
 }

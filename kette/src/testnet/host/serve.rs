@@ -14,6 +14,7 @@ use nix::unistd::gettid;
 use std::{
     collections::BTreeMap,
     io::Write as _,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
@@ -51,6 +52,7 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
         _ => {}
     }
     let listener = UnixListener::bind(&path).context("cannot listen in the network's directory")?;
+    let owner = std::fs::metadata(&path)?.uid();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut out = std::io::stdout();
@@ -63,6 +65,10 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
             accepted = listener.accept() => {
                 let nodes = nodes.clone();
                 match accepted {
+                    // Its mode is as this user's umask says: nobody else may start programs here.
+                    Ok((stream, _)) if !is_ours(&stream, owner) => {
+                        tracing::warn!("another user was refused");
+                    }
                     Ok((stream, _)) => drop(tokio::spawn(answer(stream, nodes))),
                     Err(error) => tracing::warn!(%error, "nobody can connect now"),
                 }
@@ -73,6 +79,27 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
     // Nobody starts another one meanwhile: requests are answered by this thread.
     nodes.stop_all();
     Ok(())
+}
+
+/// Tells whether somebody who connected is the user whose socket it is, or the superuser.
+fn is_ours(stream: &UnixStream, owner: u32) -> bool {
+    stream.peer_cred().is_ok_and(|peer| [owner, 0].contains(&peer.uid()))
+}
+
+/// Tells the host's own log that a node ended by a panic, when its thread unwinds.
+struct Watched {
+    node: String,
+    log: Option<Log>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(log) = &self.log
+        {
+            log.say(&format!("{} ended by a panic: see its log", self.node));
+        }
+    }
 }
 
 /// A panic is told where its thread logs.
@@ -155,7 +182,9 @@ fn start(node: &str, log: &Path, arguments: Vec<String>, parse: Parse) -> anyhow
     let (stop, stopped) = watch::channel(false);
     let (born, number) = mpsc::sync_channel(1);
     let name: String = node.chars().take(NAME_MAX).collect();
+    let watched = Watched { node: node.to_owned(), log: Log::of_process() };
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        let _watched = watched;
         log.enter();
         // Nobody waits for it only if the host is ending.
         let _ = born.send(gettid().as_raw());
@@ -183,4 +212,34 @@ fn run_node(
         .enable_all()
         .build()?;
     runtime.block_on(Box::pin(run::run(settings, stop)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_node_stands_in_the_log_of_its_host_and_an_end_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("host.log");
+        let log = Log::new(LogFormat::Text, Some(&path), "host").unwrap();
+        for (node, panics) in [("calm", false), ("broken", true)] {
+            let watched = Watched { node: node.to_owned(), log: Some(log.clone()) };
+            let thread = std::thread::spawn(move || {
+                let _watched = watched;
+                assert!(!panics, "for a test");
+            });
+            assert_eq!(thread.join().is_err(), panics);
+        }
+        let said = std::fs::read_to_string(path).unwrap();
+        assert_eq!(said, "broken ended by a panic: see its log\n");
+    }
+
+    #[tokio::test]
+    async fn who_connects_as_another_user_is_not_heard() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let me = one.peer_cred().unwrap().uid();
+        assert!(is_ours(&other, me));
+        assert!(!is_ours(&other, me + 1) || me == 0, "the superuser may");
+    }
 }
