@@ -22,7 +22,7 @@ pub struct Client {
 }
 
 /// Tells whether an address is one of this machine that others cannot take.
-fn is_here(url: &str) -> bool {
+pub fn is_here(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let Ok(uri) = authority.parse::<http::uri::Authority>() else { return false };
@@ -162,11 +162,18 @@ mod tests {
 
     #[test]
     fn a_token_stays_on_this_machine() {
-        for url in ["http://127.0.0.1:8545", "localhost:1", "http://[::1]:8545/", "127.0.0.2"] {
+        for url in [
+            "http://127.0.0.1:8545",
+            "localhost:1",
+            "http://[::1]:8545",
+            "http://[::1]:8545/",
+            "127.0.0.2",
+        ] {
             assert!(is_here(url), "{url}");
         }
         for url in [
             "http://10.0.0.1:8545",
+            "https://example.org",
             "http://localhost.example",
             "http://localhost@far.example:1",
             "http://far.example/127.0.0.1",

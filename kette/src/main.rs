@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod commands;
 mod input;
+mod interrupt;
 mod presets;
 mod replay;
 mod report;
@@ -16,6 +17,7 @@ mod run;
 mod telemetry;
 mod testnet;
 mod validator_key;
+mod whole_file;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -259,6 +259,13 @@ impl ChainSpec {
         Ok(spec)
     }
 
+    /// Tells whether no stranger takes part: links may be cut, clocks wrong and nodes liars on such a chain.
+    pub fn is_local(&self) -> bool {
+        let is_local =
+            |kette: &KetteConfig| kette.development || kette.network == NetworkKind::Local;
+        self.kette.as_ref().is_some_and(is_local)
+    }
+
     /// Returns the EIP-155 chain id.
     pub const fn chain_id(&self) -> u64 {
         self.genesis.config.chain_id

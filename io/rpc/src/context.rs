@@ -11,7 +11,7 @@ use crate::{
 };
 use kette_ledger::Rules;
 use kette_node::View;
-use kette_types::{B256, ChainSpec, spec::NetworkKind};
+use kette_types::{B256, ChainSpec};
 use std::{
     sync::{Arc, Mutex},
     time::Instant,
@@ -76,10 +76,7 @@ impl Context {
 
     /// Tells whether links may be cut: only where no stranger takes part.
     pub(crate) fn may_cut(&self) -> bool {
-        self.spec
-            .kette
-            .as_ref()
-            .is_some_and(|kette| kette.development || kette.network == NetworkKind::Local)
+        self.spec.is_local()
     }
 
     /// Runs heavy work on a blocking worker; at most a few at a time, the rest wait.

@@ -1,6 +1,7 @@
 //! `kette node`: one node. Settings come from flags, then `KETTE_` variables, then `config.toml`, then defaults.
 
 use crate::{
+    interrupt::Interrupt,
     presets,
     run::{self, Settings, home::Home},
     telemetry::{self, LogFormat},
@@ -155,17 +156,11 @@ pub fn run(mut args: NodeArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (stop_sender, stop) = watch::channel(false);
         let node = tokio::spawn(run::run(settings, stop));
-        let signalled = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            anyhow::Ok(())
-        };
+        let mut interrupt = Interrupt::new()?;
         tokio::pin!(node);
         tokio::select! {
             ended = &mut node => return ended.context("the node's loop broke")?,
-            signal = signalled => signal?,
+            () = interrupt.heard() => {}
         }
         tracing::info!("stopping");
         // The loop may have ended at the same moment.

@@ -5,7 +5,7 @@ use crate::run::{byzantine, clock};
 use anyhow::bail;
 use clap::Args;
 use kette_sim::scenario::Misbehaviour;
-use kette_types::{ChainSpec, spec::NetworkKind};
+use kette_types::ChainSpec;
 
 /// Flags for tests.
 #[derive(Args, Clone, Debug, Default)]
@@ -43,11 +43,4 @@ impl TestArgs {
             None => Ok(ahead),
         }
     }
-}
-
-/// Tells whether a chain is for tests on one machine.
-pub fn is_local(spec: &ChainSpec) -> bool {
-    spec.kette
-        .as_ref()
-        .is_some_and(|kette| kette.development || kette.network == NetworkKind::Local)
 }

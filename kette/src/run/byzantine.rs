@@ -5,7 +5,7 @@
 //! leaves the process is the actor's: it holds the key as well, and no guard of the host looks at what it says.
 
 use super::Settings;
-use crate::{commands::node_tests::is_local, validator_key::ValidatorKey};
+use crate::validator_key::ValidatorKey;
 use anyhow::{Context as _, bail};
 use kette_node::Node;
 use kette_sim::{
@@ -84,7 +84,7 @@ pub fn refusal(role: Misbehaviour, spec: &ChainSpec) -> Option<String> {
         _ if !cfg!(debug_assertions) => {
             "this build cannot lie: only builds with debug assertions can (`cargo build` without --release)"
         }
-        _ if !is_local(spec) => {
+        _ if !spec.is_local() => {
             "nodes lie only on chains whose genesis says `network: local` under config.kette"
         }
         Twin => {

@@ -1,6 +1,5 @@
 //! The node's clock: wall time at start, moved on by the monotonic clock, so that it never goes back.
 
-use crate::commands::node_tests::is_local;
 use kette_types::{ChainSpec, Time};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,7 +39,7 @@ pub fn refusal(ahead_ms: i64, spec: &ChainSpec) -> Option<&'static str> {
         _ if !cfg!(debug_assertions) => Some(
             "only builds with debug assertions can have a wrong clock (`cargo build` without --release)",
         ),
-        _ if !is_local(spec) => Some(
+        _ if !spec.is_local() => Some(
             "clocks are wrong only on chains whose genesis says `network: local` under config.kette",
         ),
         _ => None,

@@ -2,6 +2,7 @@
 //! that are cut in one direction are among the links ([`super::links`]).
 
 use super::{home::Home, links};
+use crate::whole_file;
 use anyhow::Context as _;
 use kette_types::{ChainSpec, PeerId};
 use serde::{Deserialize, Serialize};
@@ -60,18 +61,10 @@ impl Cut {
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, home: &Home) -> anyhow::Result<()> {
-        let path = home.cut();
-        let done = if self.peers.is_empty() {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
-        } else {
-            let draft = path.with_extension("json.new");
-            fs::write(&draft, serde_json::to_string_pretty(self)?)
-                .and_then(|()| fs::rename(&draft, &path))
-        };
-        done.with_context(|| format!("cannot write {}", path.display()))
+        match self.peers.is_empty() {
+            true => whole_file::remove(&home.cut()),
+            false => whole_file::write(&home.cut(), &serde_json::to_string_pretty(self)?),
+        }
     }
 
     /// Returns how long it still lasts, if it ends by itself.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use kette_network::{CutSet, Delay, LinkShape, LinkShapes, Network};
 use kette_rpc::{Link, Links};
 use kette_sim::world;
-use kette_types::{ChainSpec, PeerId, spec::NetworkKind};
+use kette_types::{ChainSpec, PeerId};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -40,10 +40,7 @@ pub fn load(home: &Home, spec: &ChainSpec) -> anyhow::Result<Links> {
 /// # Errors
 /// If they do.
 pub(super) fn only_local(spec: &ChainSpec, path: &Path) -> anyhow::Result<()> {
-    let is_local = |kette: &kette_types::spec::KetteConfig| {
-        kette.development || kette.network == NetworkKind::Local
-    };
-    if !spec.kette.as_ref().is_some_and(is_local) {
+    if !spec.is_local() {
         bail!(
             "{} changes links, which works only on chains whose genesis says `network: local`: remove the file",
             path.display()

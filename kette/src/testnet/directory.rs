@@ -1,7 +1,7 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
 use super::plan::Ports;
-use crate::presets;
+use crate::{presets, whole_file};
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, select};
 use kette_types::PeerId;
@@ -255,11 +255,7 @@ impl Directory {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        let path = self.manifest_path();
-        let draft = path.with_extension("json.new");
-        fs::write(&draft, serde_json::to_string_pretty(manifest)?)
-            .and_then(|()| fs::rename(&draft, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        whole_file::write(&self.manifest_path(), &serde_json::to_string_pretty(manifest)?)
     }
 
     /// Removes the data of all nodes, but nothing that this program did not make.
@@ -275,10 +271,10 @@ impl Directory {
         }
         let (socket, log) = (super::host::socket_path(self), self.host_log());
         for path in [self.network_file(), self.genesis(), self.run_file(), socket, log] {
-            remove_file(&path)?;
+            whole_file::remove(&path)?;
         }
         remove_dir(&self.observability())?;
-        remove_file(&self.manifest_path())
+        whole_file::remove(&self.manifest_path())
     }
 
     /// Removes what is left of a purged network: the lock, whose holder does this, and the directory if nothing else is
@@ -287,7 +283,7 @@ impl Directory {
     /// # Errors
     /// If the lock cannot be removed.
     pub fn remove_if_empty(&self) -> anyhow::Result<bool> {
-        remove_file(&self.lock())?;
+        whole_file::remove(&self.lock())?;
         Ok(fs::remove_dir(&self.0).is_ok())
     }
 }
@@ -299,7 +295,7 @@ impl Directory {
     /// If a file cannot be removed.
     pub fn remove_node(&self, name: &str) -> anyhow::Result<()> {
         remove_dir(&self.node(name))?;
-        remove_file(&self.log(name))?;
+        whole_file::remove(&self.log(name))?;
         self.remove_database(name)
     }
 
@@ -311,18 +307,9 @@ impl Directory {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut path = self.database(name).into_os_string();
             path.push(suffix);
-            remove_file(Path::new(&path))?;
+            whole_file::remove(Path::new(&path))?;
         }
         Ok(())
-    }
-}
-
-fn remove_file(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 

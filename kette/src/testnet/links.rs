@@ -1,8 +1,7 @@
 //! What the links between processes are to be like: `[shape]`, `[[link]]` and steps of a network file, as numbers for
 //! each node; pure but for the file in a node's directory.
 
-use crate::run::home::Home;
-use anyhow::Context as _;
+use crate::{run::home::Home, whole_file};
 use kette_rpc::{Link, Links};
 use kette_sim::{
     faults,
@@ -91,18 +90,10 @@ fn numbers(peer: PeerId, shape: LinkShape, cut: bool) -> Link {
 /// # Errors
 /// If the file cannot be written.
 pub fn write(home: &Home, links: &Links) -> anyhow::Result<()> {
-    let path = home.links();
-    let done = if *links == Links::default() {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    } else {
-        let draft = path.with_extension("json.new");
-        std::fs::write(&draft, serde_json::to_string_pretty(links)?)
-            .and_then(|()| std::fs::rename(&draft, &path))
-    };
-    done.with_context(|| format!("cannot write {}", path.display()))
+    match *links == Links::default() {
+        true => whole_file::remove(&home.links()),
+        false => whole_file::write(&home.links(), &serde_json::to_string_pretty(links)?),
+    }
 }
 
 #[cfg(test)]

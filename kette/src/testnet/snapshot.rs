@@ -9,7 +9,7 @@ use super::{
     live_links::LiveLinks,
     observe,
 };
-use crate::run::home::Home;
+use crate::{run::home::Home, whole_file};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::{
@@ -121,12 +121,7 @@ fn replace(
         // What was ordered or signed since is not so any more for anybody: the whole network goes back.
         let home = Home::new(control.directory.node(name));
         for path in [home.links(), home.cut(), home.byzantine(), home.sign_state()] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                _ => {}
-            }
+            whole_file::remove(&path)?;
         }
     }
     put_all(&Directory::new(draft.to_path_buf()), &control.directory, saved, rename).map(drop)

@@ -3,6 +3,7 @@
 use super::Where;
 use crate::{
     commands::{block_on, exit::Exit, output},
+    interrupt::Interrupt,
     testnet::{control::Control, live_links::LiveLinks, scenario::facts::Answer},
 };
 use anyhow::bail;
@@ -47,9 +48,10 @@ pub fn run(args: &Fork, json: bool) -> anyhow::Result<()> {
     let sides = sides(&control)?;
     let deadline = Instant::now() + args.timeout;
     block_on(async {
+        let mut interrupt = Interrupt::new()?;
         let grown = tokio::select! {
             grown = cut_and_wait(&control, &sides, args.depth, deadline) => grown,
-            () = told_to_end() => Err(Exit::Interrupted("interrupted; the links are whole again".to_owned()).into()),
+            () = interrupt.heard() => Err(Exit::Interrupted("interrupted; the links are whole again".to_owned()).into()),
         };
         let healed = heal(&control).await;
         let (from, heights) = grown?;
@@ -144,20 +146,6 @@ async fn cut_and_wait(
             return Err(Exit::TimedOut(text).into());
         }
         tokio::time::sleep(ASK_EVERY).await;
-    }
-}
-
-/// Returns when the user or the system wants this process to end.
-async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 

@@ -5,9 +5,11 @@
 
 use super::{Answer, LINE_MAX, READY, Request, socket};
 use crate::{
+    interrupt::Interrupt,
     run::{self, Settings},
     telemetry::{Log, LogFormat},
     testnet::directory::Directory,
+    whole_file,
 };
 use anyhow::Context as _;
 use nix::unistd::gettid;
@@ -23,7 +25,6 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
-    signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
@@ -47,21 +48,16 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
     panics_go_to_logs();
     let (_folder, path) = socket(directory)?;
     // The launcher starts one at a time: what is there is of a host that was killed.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    whole_file::remove(&path)?;
     let listener = UnixListener::bind(&path).context("cannot listen in the network's directory")?;
     let owner = std::fs::metadata(&path)?.uid();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut interrupt = Interrupt::new()?;
     let mut out = std::io::stdout();
     writeln!(out, "{READY}").and_then(|()| out.flush())?;
     let nodes = Arc::new(Nodes { parse, list: Mutex::default() });
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = interrupt.heard() => break,
             accepted = listener.accept() => {
                 let nodes = nodes.clone();
                 match accepted {

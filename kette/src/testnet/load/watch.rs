@@ -4,7 +4,7 @@
 //! Of any other endpoint the time is when its notice arrived here.
 
 use super::endpoint::Endpoint;
-use crate::commands::exit::Exit;
+use crate::{client::is_here, commands::exit::Exit};
 use alloy_primitives::B256;
 use jsonrpsee::{
     core::client::{Subscription, SubscriptionClientT as _},
@@ -256,32 +256,8 @@ async fn arrivals(connection: &WsClient) -> anyhow::Result<Subscription<Arrivals
     Ok(connection.subscribe("kette_subscribe", params, "kette_unsubscribe").await?)
 }
 
-/// Tells whether an address is of this machine, so that clocks are the same.
-fn is_here(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.", "localhost", "[::1]"].iter().any(|here| rest.starts_with(here))
-}
-
 /// Returns microseconds since 1970.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_here;
-
-    #[test]
-    fn clocks_of_this_machine_are_told_by_the_address() {
-        for (url, here) in [
-            ("http://127.0.0.1:8545", true),
-            ("localhost:1", true),
-            ("http://[::1]:8545", true),
-            ("http://10.0.0.1:8545", false),
-            ("https://example.org", false),
-        ] {
-            assert_eq!(is_here(url), here, "{url}");
-        }
-    }
 }

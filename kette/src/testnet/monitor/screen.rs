@@ -6,9 +6,12 @@ use super::{
     model::{Model, Sample},
     poller, verbs, view,
 };
-use crate::testnet::{
-    directory::Directory,
-    logs::{self, Names},
+use crate::{
+    interrupt::Interrupt,
+    testnet::{
+        directory::Directory,
+        logs::{self, Names},
+    },
 };
 use anyhow::Context as _;
 use ratatui::{
@@ -19,10 +22,7 @@ use std::{
     io::Write as _,
     time::{Duration, Instant},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 /// Time between draws at least.
 const FRAME: Duration = Duration::from_millis(250);
@@ -58,7 +58,7 @@ async fn show(
     let mut model = Model::of(&first, None);
     let mut before = first;
     let mut drawn = Instant::now();
-    let mut told_to_end = signal(SignalKind::terminate()).context("cannot take signals")?;
+    let mut told_to_end = Interrupt::new()?;
     terminal.draw(|frame| view::draw(frame, &model, &screen))?;
     loop {
         let mut now = false;
@@ -101,7 +101,7 @@ async fn show(
                 let _ = refresh.try_send(());
             }
             // Told by a signal, it still leaves the terminal as it was.
-            _ = told_to_end.recv() => break,
+            () = told_to_end.heard() => break,
             () = tokio::time::sleep(FRAME) => {}
         }
         if now || drawn.elapsed() >= FRAME {

@@ -8,6 +8,7 @@ pub mod metrics;
 mod unit;
 
 use super::directory::{Directory, Manifest};
+use crate::whole_file;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::{
@@ -82,12 +83,10 @@ pub fn refresh(directory: &Directory, manifest: &Manifest) -> anyhow::Result<()>
     let mut known = known.filter(|target| target["labels"]["job"] == "kette_net");
     let exporter = known.find_map(|target| target["targets"][0].as_str()?.parse().ok());
     let exporter = exporter.unwrap_or_else(|| exporter_address(manifest));
-    let draft = folder.join("targets.new");
-    // Prometheus may read it at any moment.
     std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(&draft, pretty(&targets(manifest, exporter))))
-        .and_then(|()| std::fs::rename(&draft, &path))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    // Prometheus may read it at any moment.
+    whole_file::write(&path, &pretty(&targets(manifest, exporter)))
 }
 
 /// Returns where `kette net exporter` listens if nobody says: the port before the first node's RPC.

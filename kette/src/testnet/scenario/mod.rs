@@ -25,7 +25,7 @@ use super::{
     file, launch, lock,
     plan::PortTurn,
 };
-use crate::commands::exit::Exit;
+use crate::{commands::exit::Exit, interrupt::Interrupt};
 use anyhow::{Context as _, bail};
 use kette_sim::{
     scenario::{Action, NetworkFile, Plan},
@@ -38,7 +38,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What `run` was asked for.
 #[derive(Clone, Debug)]
@@ -235,24 +234,5 @@ async fn bring_up(
             // Who asks a hundred nodes takes them the time to start.
             () = tokio::time::sleep(ASK_EVERY.max(asked.elapsed())) => {}
         }
-    }
-}
-
-/// Ctrl-C and SIGTERM.
-pub struct Interrupt {
-    keyboard: Signal,
-    terminate: Signal,
-}
-
-impl Interrupt {
-    fn new() -> anyhow::Result<Self> {
-        let (keyboard, terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { keyboard, terminate })
-    }
-
-    /// Waits for one of them.
-    pub async fn heard(&mut self) {
-        tokio::select! { _ = self.keyboard.recv() => {}, _ = self.terminate.recv() => {} }
     }
 }

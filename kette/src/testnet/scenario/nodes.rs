@@ -12,6 +12,7 @@ use crate::{
         links::{self, LinkPlan},
         start::{self, Task},
     },
+    whole_file,
 };
 use anyhow::Context as _;
 use futures::future::join_all;
@@ -21,7 +22,7 @@ use kette_types::PeerId;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::PathBuf,
     process::Child,
     time::{Duration, Instant},
@@ -318,8 +319,8 @@ impl Nodes {
             None => {
                 let folder = self.directory.path().join("upgrade");
                 let copy = folder.join("kette");
+                whole_file::remove(&copy)?;
                 let made = fs::create_dir_all(&folder)
-                    .and_then(|()| fs::remove_file(&copy).or_else(missing))
                     .and_then(|()| fs::copy(std::env::current_exe()?, &copy));
                 made.with_context(|| format!("cannot write {}", copy.display()))?;
                 self.copy.insert(copy).clone()
@@ -496,11 +497,6 @@ impl Drop for Nodes {
     fn drop(&mut self) {
         self.end_now();
     }
-}
-
-/// What is not there need not be removed.
-fn missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 async fn set_cut(client: &Client, peers: Value) -> bool {

@@ -1,12 +1,13 @@
 //! The run itself: looks at the nodes several times a second, does what is due, and tells what happens.
 
 use super::{
-    Interrupt, Script,
+    Script,
     desk::Counter,
     invariants::{Finals, LIVENESS, PROCESSES, Violation},
     nodes::{Nodes, Said},
     report::{Bands, Line, Samples},
 };
+use crate::interrupt::Interrupt;
 use futures::future::BoxFuture;
 use kette_sim::{
     Moment,
