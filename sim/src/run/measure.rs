@@ -261,8 +261,9 @@ pub(super) fn pools<'a>(
         // Of a host that had it twice the first time counts.
         had.rev().filter(|(host, _)| honest(host)).collect()
     };
-    let count = world.hosts.iter().filter(|host| host.is_honest()).count();
-    let (mut pools, mut conflicts) = (Pools::new(count), Conflicts::default());
+    let names = world.hosts.iter().enumerate().map(|(place, host)| (place, host.name.clone()));
+    let names = names.filter(|(place, _)| honest(place)).collect();
+    let (mut pools, mut conflicts) = (Pools::new(names), Conflicts::default());
     for sent in sent {
         let mut had = in_pools(&sent.hash);
         if let Some(rival) = &sent.rival {
@@ -279,7 +280,7 @@ pub(super) fn pools<'a>(
                     had.entry(*host as usize).or_insert((history.born.as_micros() + delay, false));
                 }
             }
-            pools.add(&had);
+            pools.add(sent.hash, &had);
         }
     }
     (world.pools.is_some().then_some(pools), conflicts)

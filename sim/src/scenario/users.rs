@@ -2,34 +2,39 @@
 
 use super::{Measured, check, judge::Seen, units::format_duration};
 use crate::run::percentile;
+use kette_types::B256;
 use std::{collections::BTreeMap, time::Duration};
 
 /// How transactions reached nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pools {
-    nodes: usize,
+    /// Names of the honest nodes, by their places.
+    nodes: BTreeMap<usize, String>,
     transactions: u64,
     /// How often a node had a transaction with a block, and not in its pool before.
     by_block: u64,
     /// From the first pool to the last node, of each transaction that all nodes had; microseconds.
     spread: Vec<u64>,
+    /// The transaction that took longest, and the node that had it last.
+    slowest: Option<(u64, B256, usize)>,
 }
 
 impl Pools {
-    /// Begins to count in a network of so many honest nodes.
-    pub fn new(nodes: usize) -> Self {
+    /// Begins to count in a network of these honest nodes, by their places.
+    pub fn new(nodes: BTreeMap<usize, String>) -> Self {
         Self { nodes, ..Self::default() }
     }
 
     /// Takes in a transaction: when each node had it, microseconds, and whether in its pool.
-    pub fn add(&mut self, had: &BTreeMap<usize, (u64, bool)>) {
+    pub fn add(&mut self, hash: B256, had: &BTreeMap<usize, (u64, bool)>) {
         self.transactions += 1;
         self.by_block += had.values().filter(|(_, in_pool)| !in_pool).count() as u64;
-        let times = || had.values().map(|(at, _)| *at);
-        if had.len() >= self.nodes
-            && let (Some(first), Some(last)) = (times().min(), times().max())
+        let times = || had.iter().map(|(node, (at, _))| (*at, *node));
+        if had.len() >= self.nodes.len()
+            && let (Some((first, _)), Some((last, node))) = (times().min(), times().max())
         {
             let spread = last - first;
+            self.slowest = self.slowest.max(Some((spread, hash, node)));
             let place = self.spread.partition_point(|known| *known <= spread);
             self.spread.insert(place, spread);
         }
@@ -109,17 +114,22 @@ pub(super) fn pools(pools: Option<&Pools>, it: &check::Pools) -> Seen {
     let Some(pools) = pools.filter(|pools| pools.transactions > 0) else {
         return Seen::new(false, "no transaction was watched".to_owned());
     };
-    let Pools { nodes, transactions, by_block, spread } = pools;
+    let Pools { nodes, transactions, by_block, spread, .. } = pools;
     let share = spread.len() as f64 / *transactions as f64;
     let slowest = Duration::from_micros(spread.last().copied().unwrap_or(0));
     let ok = share >= it.min_share && slowest <= it.max && !spread.is_empty();
+    let last = pools.slowest.and_then(|(_, hash, node)| {
+        nodes.get(&node).map(|name| format!(": {hash} came last to {name}"))
+    });
     let what = format!(
-        "{} of {transactions} at all {nodes} nodes ({by_block} times first with a block); until all had one p50 \
-         {:.1} ms, p95 {:.1} ms, max {:.1} ms",
+        "{} of {transactions} at all {} nodes ({by_block} times first with a block); until all had one p50 \
+         {:.1} ms, p95 {:.1} ms, max {:.1} ms{}",
         spread.len(),
+        nodes.len(),
         pools.millis(50.0),
         pools.millis(95.0),
-        pools.millis(100.0)
+        pools.millis(100.0),
+        last.unwrap_or_default()
     );
     Seen::new(ok, what)
 }

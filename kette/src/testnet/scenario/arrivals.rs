@@ -2,10 +2,14 @@
 //! reached it. The same source for every engine and every level of logs.
 
 use super::{journal::Journal, nodes::Nodes};
-use crate::testnet::load::{endpoint::Endpoint, watch::Stream};
-use alloy_primitives::B256;
+use crate::testnet::load::{
+    endpoint::Endpoint,
+    watch::{Stream, now},
+};
+use alloy_primitives::{Address, B256};
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +36,27 @@ struct Observed {
 struct Head {
     at_ms: u64,
     hash: B256,
+}
+
+/// The part of `txpool_content` that counts: by sender and nonce.
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    pending: ByNonce,
+    queued: ByNonce,
+}
+
+type ByNonce = BTreeMap<Address, BTreeMap<String, Hashed>>;
+
+#[derive(Debug, Deserialize)]
+struct Hashed {
+    hash: B256,
+}
+
+impl Waiting {
+    fn hashes(&self) -> impl Iterator<Item = B256> {
+        let lists = self.pending.values().chain(self.queued.values());
+        lists.flat_map(BTreeMap::values).map(|transaction| transaction.hash)
+    }
 }
 
 impl Listeners {
@@ -72,6 +97,15 @@ async fn listen(endpoint: Endpoint, node: usize, journal: Arc<Mutex<Journal>>) {
                 note(&mut |journal| {
                     for head in &before.heads {
                         journal.had(node, head.hash, head.at_ms.saturating_mul(1_000));
+                    }
+                });
+            }
+            // Pools do not tell since when: at the latest now.
+            if let Ok(waiting) = endpoint.client.ask::<Waiting>("txpool_content", []).await {
+                let at = now();
+                note(&mut |journal| {
+                    for hash in waiting.hashes() {
+                        journal.pooled(node, hash, at);
                     }
                 });
             }

@@ -287,7 +287,8 @@ fn pools(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> (Pools, Con
     for block in chain {
         blocks.extend(block.transactions.iter().map(|hash| (hash, &block.hash)));
     }
-    let mut pools = Pools::new(play.nodes.honest().count());
+    let names = play.nodes.honest().map(|node| (node, play.nodes.name(node).to_owned()));
+    let mut pools = Pools::new(names.collect());
     let mut conflicts = Conflicts::default();
     for sent in play.workload.sent() {
         if let Some(rival) = &sent.rival {
@@ -296,7 +297,7 @@ fn pools(play: &Play<'_>, journal: &Journal, chain: &[Canonical]) -> (Pools, Con
             conflicts.add([&sent.hash, rival].map(|hash| blocks.contains_key(hash)), both);
         } else if sent.taken == Some(true) {
             let block = blocks.get(&sent.hash).copied();
-            pools.add(&journal.had_transaction(&sent.hash, block));
+            pools.add(sent.hash, &journal.had_transaction(&sent.hash, block));
         }
     }
     (pools, conflicts)

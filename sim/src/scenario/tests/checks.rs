@@ -34,11 +34,17 @@ fn judge(check: &str, looks: &[Look]) -> Verdict {
         }))
     };
     let log_errors = [("miner-1".to_owned(), 2)];
-    let mut pools = Pools::new(2);
+    let mut pools = Pools::new([(0, "a".to_owned()), (1, "b".to_owned())].into());
     // In both pools after 4 s; at one node only; in the second node only with a block.
-    pools.add(&BTreeMap::from([(0, (1_000_000, true)), (1, (5_000_000, true))]));
-    pools.add(&BTreeMap::from([(0, (1_000_000, true))]));
-    pools.add(&BTreeMap::from([(0, (1_000_000, true)), (1, (2_000_000, false))]));
+    pools.add(
+        B256::repeat_byte(1),
+        &BTreeMap::from([(0, (1_000_000, true)), (1, (5_000_000, true))]),
+    );
+    pools.add(B256::repeat_byte(2), &BTreeMap::from([(0, (1_000_000, true))]));
+    pools.add(
+        B256::repeat_byte(3),
+        &BTreeMap::from([(0, (1_000_000, true)), (1, (2_000_000, false))]),
+    );
     let measured = Measured {
         stale_rate: 0.02,
         reach: &reach,
@@ -156,7 +162,12 @@ fn checks_end_as_they_should() {
         ),
         ("transactions = { min_per_second = 1.0, over = \"31s\" }", &[], false, "less than 31s"),
         ("pools = { max = \"4s\", min_share = 0.66 }", &[], true, "2 of 3 at all 2 nodes (1 times"),
-        ("pools = { max = \"4s\" }", &[], false, "max 4000.0 ms"),
+        (
+            "pools = { max = \"4s\" }",
+            &[],
+            false,
+            "max 4000.0 ms: 0x0101010101010101010101010101010101010101010101010101010101010101 came last to b",
+        ),
         ("pools = { max = \"3s\", min_share = 0.5 }", &[], false, "p95 4000.0 ms"),
         ("conflicts = { min = 3 }", &[], true, "3 of 3 pairs with one in the chain"),
         ("conflicts = { min = 4 }", &[], false, "3 of 3 pairs"),
