@@ -26,6 +26,7 @@ mod queue;
 mod session;
 mod tasks;
 mod transport;
+mod wire;
 
 pub use config::Config;
 pub use event::{NetworkError, NetworkEvent, SendError, SessionNumber};
@@ -33,4 +34,4 @@ pub use gate::CutSet;
 pub use link::{Delay, LinkShape, LinkShapes};
 pub use network::{Network, Reply, peer_id, start};
 pub use pages::Pages;
-pub use stats::{Handshakes, NetworkStats, PeerStats, Traffic};
+pub use stats::{Count, Handshakes, NetworkStats, PeerStats, Traffic, WireBytes};

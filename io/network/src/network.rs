@@ -10,6 +10,7 @@ use crate::{
     queue::{Frame, Pushed},
     session::Session,
     stats::{Counters, NetworkStats, Traffic},
+    wire::Wire,
 };
 use bytes::Bytes;
 use kette_types::{DisconnectReason, Lane, Message, PeerAddress, PeerId};
@@ -156,6 +157,7 @@ impl Network {
         NetworkStats {
             peers: sessions.iter().map(|(peer, session)| (*peer, session.stats())).collect(),
             total: shared.total.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            wire: shared.wire.bytes(),
             handshakes: shared.counters.handshakes(),
             events_dropped: shared.counters.events_dropped.load(Ordering::Relaxed),
         }
@@ -234,6 +236,7 @@ pub(crate) struct Shared {
     pub(crate) own: PeerId,
     pub(crate) counters: Arc<Counters>,
     pub(crate) total: Arc<Mutex<Traffic>>,
+    pub(crate) wire: Wire,
     pub(crate) closed: AtomicBool,
     sessions: RwLock<BTreeMap<PeerId, Arc<Session>>>,
     listening: Mutex<Vec<PeerAddress>>,
@@ -249,6 +252,7 @@ impl Shared {
             own,
             counters: Arc::default(),
             total: Arc::default(),
+            wire: Wire::default(),
             closed: AtomicBool::new(false),
             sessions: RwLock::default(),
             listening: Mutex::default(),

@@ -7,9 +7,12 @@ use crate::{
     link::{Link, Passage, Way},
     queue::{Frame, LaneQueue, Popped, Pushed},
     stats::{PeerStats, Traffic},
+    wire::Wire,
 };
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use kette_types::{DecodeError, Direction, DisconnectReason, Lane, Message, PeerAddress, PeerId};
+use kette_types::{
+    DecodeError, Direction, DisconnectReason, Lane, Message, PeerAddress, PeerId, Transport,
+};
 use libp2p::swarm::ConnectionId;
 use std::{
     io,
@@ -37,6 +40,8 @@ pub(crate) struct Session {
     traffic: Mutex<Traffic>,
     /// Of all sessions, ended ones included.
     total: Arc<Mutex<Traffic>>,
+    /// Where frames count that no counted connection carries.
+    uncounted: Option<Wire>,
     /// Microseconds; 0 is unknown.
     rtt: AtomicU64,
     /// The first control frame was handed on.
@@ -53,8 +58,9 @@ impl Session {
         peer: PeerId,
         address: PeerAddress,
         direction: Direction,
-        total: Arc<Mutex<Traffic>>,
+        (total, wire): (Arc<Mutex<Traffic>>, &Wire),
     ) -> Self {
+        let uncounted = (address.transport == Transport::Quic).then(|| wire.clone());
         Self {
             number,
             connection,
@@ -65,6 +71,7 @@ impl Session {
             queues: Lane::ALL.map(LaneQueue::new),
             traffic: Mutex::default(),
             total,
+            uncounted,
             rtt: AtomicU64::new(0),
             greeted: watch::Sender::new(false),
             met: AtomicBool::new(false),
@@ -152,15 +159,21 @@ impl Session {
     fn count_in(&self, name: &'static str, bytes: usize) {
         self.count(|traffic| {
             traffic.bytes_in += bytes as u64;
-            *traffic.messages_in.entry(name).or_default() += 1;
+            traffic.messages_in.entry(name).or_default().add(bytes);
         });
+        if let Some(wire) = &self.uncounted {
+            wire.note_received(bytes);
+        }
     }
 
     fn count_out(&self, name: &'static str, bytes: usize) {
         self.count(|traffic| {
             traffic.bytes_out += bytes as u64;
-            *traffic.messages_out.entry(name).or_default() += 1;
+            traffic.messages_out.entry(name).or_default().add(bytes);
         });
+        if let Some(wire) = &self.uncounted {
+            wire.note_sent(bytes);
+        }
     }
 }
 

@@ -16,11 +16,37 @@ pub struct Traffic {
     /// Bytes written.
     pub bytes_out: u64,
     /// Messages received, by name; `malformed` for frames that were none.
-    pub messages_in: BTreeMap<&'static str, u64>,
+    pub messages_in: BTreeMap<&'static str, Count>,
     /// Messages written, by name.
-    pub messages_out: BTreeMap<&'static str, u64>,
+    pub messages_out: BTreeMap<&'static str, Count>,
     /// Messages not queued because the peer's queue was full, by lane; dropped announcements included.
     pub overflows: BTreeMap<&'static str, u64>,
+}
+
+/// Messages of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// How many.
+    pub messages: u64,
+    /// Bytes of their frames, with the length prefix.
+    pub bytes: u64,
+}
+
+impl Count {
+    pub(crate) const fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// What TCP connections carried, with encryption, multiplexing, handshakes and libp2p's own protocols; of QUIC sessions
+/// the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WireBytes {
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
 }
 
 /// One session.
@@ -64,6 +90,8 @@ pub struct NetworkStats {
     pub peers: BTreeMap<PeerId, PeerStats>,
     /// All sessions, ended ones included.
     pub total: Traffic,
+    /// All connections, those that became no session included.
+    pub wire: WireBytes,
     /// Handshakes.
     pub handshakes: Handshakes,
     /// Events that the host did not take in time and that could be left out (discovery, dial results).

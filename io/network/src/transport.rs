@@ -9,6 +9,7 @@ use crate::{
     event::NetworkError,
     muxer::Yamux,
     pages::Door,
+    wire::Wire,
 };
 use futures::future::Either;
 use libp2p::{
@@ -35,6 +36,7 @@ pub(crate) fn build(
     config: &Config,
     keypair: &Keypair,
     policy: &DialPolicy,
+    wire: Wire,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetworkError> {
     let noise =
         noise::Config::new(keypair).map_err(|error| NetworkError::Identity(error.to_string()))?;
@@ -42,6 +44,7 @@ pub(crate) fn build(
     let door = Door::new(config.pages.clone());
     let tcp = Guarded { inner: tcp, policy: policy.clone(), fresh_port: true }
         .and_then(move |stream, endpoint| door.open(stream, endpoint))
+        .map(move |stream, _| wire.count(stream))
         .upgrade(Version::V1)
         .authenticate(noise)
         .multiplex(Yamux)

@@ -159,14 +159,17 @@ impl NetworkControl for Control {
         let stats = self.0.stats();
         let mut kinds: BTreeMap<String, KindTraffic> = BTreeMap::new();
         for (kind, count) in &stats.total.messages_in {
-            kinds.entry((*kind).to_owned()).or_default().messages_in = *count;
+            let kind = kinds.entry((*kind).to_owned()).or_default();
+            (kind.messages_in, kind.bytes_in) = (count.messages, count.bytes);
         }
         for (kind, count) in &stats.total.messages_out {
-            kinds.entry((*kind).to_owned()).or_default().messages_out = *count;
+            let kind = kinds.entry((*kind).to_owned()).or_default();
+            (kind.messages_out, kind.bytes_out) = (count.messages, count.bytes);
         }
-        // Bytes are counted per session, not per kind.
-        let all = kinds.entry("all".to_owned()).or_default();
-        (all.bytes_in, all.bytes_out) = (stats.total.bytes_in, stats.total.bytes_out);
+        // The rest: encryption, multiplexing, handshakes, libp2p's own protocols.
+        let rest = kinds.entry("transport".to_owned()).or_default();
+        rest.bytes_in = stats.wire.received.saturating_sub(stats.total.bytes_in);
+        rest.bytes_out = stats.wire.sent.saturating_sub(stats.total.bytes_out);
         let rtts: Vec<f64> = stats
             .peers
             .values()

@@ -102,7 +102,7 @@ pub(crate) async fn start(
     let keypair = keypair(&config.secret);
     let policy = DialPolicy::new(config.public);
     let tasks = Tasks::new();
-    let transport = transport::build(&config, &keypair, &policy)?;
+    let transport = transport::build(&config, &keypair, &policy, shared.wire.clone())?;
     let executor = tasks.clone();
     let settings = swarm::Config::with_executor(move |task| {
         executor.spawn(task);

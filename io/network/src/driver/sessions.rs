@@ -40,8 +40,8 @@ impl Driver {
         let libp2p_peer = seen.peer;
         self.sessions_begun += 1;
         let number = self.sessions_begun;
-        let total = Arc::clone(&self.shared.total);
-        let session = Session::new(number, connection, peer, address, direction, total);
+        let counters = (Arc::clone(&self.shared.total), &self.shared.wire);
+        let session = Session::new(number, connection, peer, address, direction, counters);
         if !self.config.control_first {
             session.greet();
         }

@@ -10,3 +10,4 @@ mod restart;
 mod rogue;
 mod sessions;
 mod shape;
+mod wire;

@@ -26,7 +26,7 @@ async fn carries_every_lane(transport: Transport) {
         assert_eq!(stats.peers[&peer].traffic, stats.total);
         assert_eq!(stats.total.bytes_in, expected as u64);
         assert_eq!(stats.total.messages_in.len(), Lane::ALL.len());
-        assert_eq!(stats.total.messages_in["new_block"], 1);
+        assert_eq!(stats.total.messages_in["new_block"].messages, 1);
     }
     assert_eq!(a.network.stats().handshakes.outbound_completed, 1);
     assert_eq!(b.network.stats().handshakes.inbound_completed, 1);
@@ -239,7 +239,7 @@ async fn a_goodbye_arrives_before_the_session_ends() {
         assert_eq!(b.disconnected(a.id()).await, DisconnectReason::ConnectionLost);
         assert_eq!(a.disconnected(b.id()).await, DisconnectReason::TooManyPeers);
         assert!(a.network.stats().peers.is_empty());
-        assert_eq!(a.network.stats().total.messages_out["goodbye"], 1);
+        assert_eq!(a.network.stats().total.messages_out["goodbye"].messages, 1);
     }
 }
 
