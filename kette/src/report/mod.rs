@@ -271,6 +271,10 @@ fn table(heads: &[&str], rows: &str) -> String {
 }
 
 fn table_row(cells: &[String]) -> String {
-    let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+    let cell = |text: &String| {
+        let class = if text == words::verdict(false) { " class=\"bad\"" } else { "" };
+        format!("<td{class}>{}</td>", escape(text))
+    };
+    let cells: String = cells.iter().map(cell).collect();
     format!("<tr>{cells}</tr>")
 }

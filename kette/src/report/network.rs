@@ -143,6 +143,14 @@ fn results(runs: &[Document]) -> Section {
     Section { title: "Results".to_owned(), blocks }
 }
 
+const fn state(node: &kette_sim::run::NodeFigures) -> &'static str {
+    match (node.byzantine, node.up) {
+        (true, _) => "Byzantine",
+        (false, true) => "up",
+        (false, false) => "down",
+    }
+}
+
 fn topologies(runs: &[Document]) -> Section {
     let mut blocks = Vec::new();
     for run in runs.iter().take(DRAWN_MAX) {
@@ -157,7 +165,7 @@ fn topologies(runs: &[Document]) -> Section {
             let accepted = run.list.iter().filter(|other| other.dials.contains(&index)).count();
             vec![
                 node.name.clone(),
-                if node.up { "up" } else { "down" }.to_owned(),
+                state(node).to_owned(),
                 node.tier.to_string(),
                 node.region.clone(),
                 node.sessions.len().to_string(),

@@ -6,16 +6,20 @@ use std::fmt::Write as _;
 
 /// Nodes whose names are written.
 const NAMED_MAX: usize = 40;
-const HEIGHT: f64 = 460.0;
+/// Below and above so many nodes a drawing is flat or high.
+const FEW: usize = 6;
+/// Between the outermost ring and the edge: names need room at the sides.
+const MARGIN: (f64, f64) = (90.0, 30.0);
 
 /// Draws nodes and sessions; first dials that are sessions stand out. `None` if there is nothing to draw.
 pub(super) fn svg(nodes: &[NodeFigures]) -> Option<String> {
     if nodes.is_empty() {
         return None;
     }
+    let height = height(nodes.len());
     let places = places(nodes);
     let mut out = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Nodes and the sessions between them\">\n"
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Nodes and the sessions between them\">\n"
     );
     let mut links: Vec<(usize, usize)> = nodes
         .iter()
@@ -51,10 +55,12 @@ pub(super) fn svg(nodes: &[NodeFigures]) -> Option<String> {
             escape(&words)
         );
         if nodes.len() <= NAMED_MAX {
+            // Away from the middle, where the lines are.
+            let below = if *y > height / 2.0 { 18.0 } else { -10.0 };
             let _ = writeln!(
                 out,
                 "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                y - 10.0,
+                y + below,
                 escape(&node.name)
             );
         }
@@ -63,12 +69,16 @@ pub(super) fn svg(nodes: &[NodeFigures]) -> Option<String> {
     Some(out)
 }
 
+const fn height(nodes: usize) -> f64 {
+    if nodes <= FEW { 240.0 } else { 460.0 }
+}
+
 /// Puts each tier on an ellipse of its own, the first one innermost.
 fn places(nodes: &[NodeFigures]) -> Vec<(f64, f64)> {
     let mut tiers: Vec<u32> = nodes.iter().map(|node| node.tier).collect();
     tiers.sort_unstable();
     tiers.dedup();
-    let (center_x, center_y) = (WIDTH / 2.0, HEIGHT / 2.0);
+    let (center_x, center_y) = (WIDTH / 2.0, height(nodes.len()) / 2.0);
     let place = |(index, node): (usize, &NodeFigures)| {
         let ring = tiers.iter().position(|tier| *tier == node.tier).unwrap_or(0) + 1;
         let peers = nodes.iter().filter(|other| other.tier == node.tier).count();
@@ -77,8 +87,8 @@ fn places(nodes: &[NodeFigures]) -> Vec<(f64, f64)> {
         let alone = peers == 1 && ring == 1 && tiers.len() > 1;
         let share = if alone { 0.0 } else { ring as f64 / tiers.len() as f64 };
         let turn = (before as f64 + 0.5 * (ring % 2) as f64) / peers as f64 * std::f64::consts::TAU;
-        let x = center_x + share * (WIDTH / 2.0 - 50.0) * turn.sin();
-        let y = center_y - share * (HEIGHT / 2.0 - 26.0) * turn.cos();
+        let x = center_x + share * (center_x - MARGIN.0) * turn.sin();
+        let y = center_y - share * (center_y - MARGIN.1) * turn.cos();
         (x, y)
     };
     nodes.iter().enumerate().map(place).collect()
@@ -94,6 +104,7 @@ mod tests {
             tier,
             region: "EU-WEST".to_owned(),
             up: name != "down",
+            byzantine: false,
             height: 7,
             finalized: 1,
             produced: 2,
@@ -124,7 +135,7 @@ mod tests {
         let nodes: Vec<NodeFigures> =
             (0..100).map(|at| node(&format!("n{at}"), 1 + at / 30, vec![], vec![])).collect();
         let mut places = places(&nodes);
-        assert!(places.iter().all(|(x, y)| (0.0..WIDTH).contains(x) && (0.0..HEIGHT).contains(y)));
+        assert!(places.iter().all(|(x, y)| (0.0..WIDTH).contains(x) && (0.0..460.0).contains(y)));
         let count = places.len();
         places.sort_by(|a, b| a.partial_cmp(b).unwrap());
         places.dedup_by(|a, b| (a.0 - b.0).abs() < 0.5 && (a.1 - b.1).abs() < 0.5);

@@ -147,6 +147,9 @@ pub struct NodeFigures {
     pub region: String,
     /// Whether it ran.
     pub up: bool,
+    /// Whether it was to misbehave: nobody asks such a node how it is.
+    #[serde(default)]
+    pub byzantine: bool,
     /// Number of its head.
     pub height: u64,
     /// Number of its newest final block.
@@ -172,6 +175,7 @@ impl NodeFigures {
             tier: node.tier,
             region: node.region.clone(),
             up: fact.up,
+            byzantine: node.byzantine.is_some(),
             height: fact.height,
             finalized: fact.finalized,
             produced: fact.produced,
