@@ -9,11 +9,10 @@ use super::{
     network::NetworkLink,
     record::Recording,
     sign_state::{Signer, signs},
-    workers::Workers,
+    workers::{Finished, Workers},
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use kette_chain::Record;
-use kette_consensus::{JobId, JobResult};
 use kette_node::{CommandError, Event, Input, Output, Reply, Ticket, View};
 use kette_rpc::handle::{Ask, Question};
 use kette_sim::{Machine, machine::RawFrame};
@@ -38,7 +37,7 @@ pub(super) struct Driver {
     pub(super) reader: Reader,
     pub(super) network: NetworkLink,
     pub(super) workers: Workers,
-    pub(super) done: mpsc::UnboundedReceiver<(JobId, JobResult)>,
+    pub(super) done: mpsc::UnboundedReceiver<Finished>,
     pub(super) questions: mpsc::Receiver<Question>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) events: broadcast::Sender<Arc<Event>>,
@@ -72,11 +71,11 @@ impl Driver {
                 biased;
                 _ = self.stop.changed() => break,
                 Some(event) = self.network.next() => inputs.extend(event),
-                Some((id, result)) = self.done.recv() => inputs.push(self.finished(id, result)),
+                Some(finished) = self.done.recv() => inputs.push(self.finished(finished)?),
                 Some(question) = self.questions.recv() => inputs.push(self.question(question)),
                 () = tokio::time::sleep(wait) => inputs.push(Input::Tick),
             }
-            self.gather(&mut inputs);
+            self.gather(&mut inputs)?;
             let mut outputs = Vec::new();
             for input in inputs {
                 if matches!(input, Input::Connected { .. }) {
@@ -106,7 +105,7 @@ impl Driver {
     }
 
     /// Takes what else is waiting, so that one write serves many inputs.
-    fn gather(&mut self, inputs: &mut Vec<Input>) {
+    fn gather(&mut self, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
         while inputs.len() < INPUTS_PER_TURN {
             // In turns, so that a flood from one side does not starve the others.
             let mut idle = true;
@@ -114,8 +113,8 @@ impl Driver {
                 inputs.extend(event);
                 idle = false;
             }
-            if let Ok((id, result)) = self.done.try_recv() {
-                inputs.push(self.finished(id, result));
+            if let Ok(finished) = self.done.try_recv() {
+                inputs.push(self.finished(finished)?);
                 idle = false;
             }
             if let Ok(question) = self.questions.try_recv() {
@@ -123,14 +122,17 @@ impl Driver {
                 idle = false;
             }
             if idle {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
-    fn finished(&mut self, id: JobId, result: JobResult) -> Input {
+    fn finished(&mut self, (id, result): Finished) -> anyhow::Result<Input> {
         self.workers.finished(id);
-        Input::Done(id, result)
+        // Its owner would wait for ever, and the same input would come to the same end again.
+        let result = result.map_err(|words| anyhow!("a job panicked: {words}; the node stops"))?;
+        Ok(Input::Done(id, result))
     }
 
     fn question(&mut self, (ask, answer): Question) -> Input {

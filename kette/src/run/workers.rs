@@ -1,11 +1,16 @@
 //! Performs the core's jobs on threads: signature recovery and nonce search.
+//!
+//! All nodes of a process share the pool that recovers signers. What panics there would end the process with all of
+//! them: it is caught, and told to the node whose job it was.
 
 use super::throttle::Throttle;
 use kette_consensus::{Job, JobId, JobResult, job::MineJob, pow};
 use kette_types::{Address, Transaction};
 use rayon::prelude::*;
 use std::{
+    any::Any,
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -17,9 +22,12 @@ use tokio::sync::mpsc;
 /// Transactions recovered by one task: large enough to be worth a task, small enough to share.
 const RECOVER_CHUNK: usize = 64;
 
+/// A job that ended: its result, or the words of the panic that ended it.
+pub(super) type Finished = (JobId, Result<JobResult, String>);
+
 /// Job threads and the running jobs.
 pub(super) struct Workers {
-    done: mpsc::UnboundedSender<(JobId, JobResult)>,
+    done: mpsc::UnboundedSender<Finished>,
     running: HashMap<JobId, Arc<Stop>>,
 }
 
@@ -61,7 +69,7 @@ impl Stop {
 
 impl Workers {
     /// Results arrive on `done`. The channel needs no bound: the core has few jobs out at once.
-    pub(super) fn new(done: mpsc::UnboundedSender<(JobId, JobResult)>) -> Self {
+    pub(super) fn new(done: mpsc::UnboundedSender<Finished>) -> Self {
         Self { done, running: HashMap::new() }
     }
 
@@ -70,9 +78,9 @@ impl Workers {
             Job::Recover(transactions) => {
                 let done = self.done.clone();
                 rayon::spawn(move || {
-                    let senders = recover_parallel(&transactions);
-                    // The receiver is gone only when the node stops.
-                    let _ = done.send((id, JobResult::Senders(senders)));
+                    perform(id, &done, || {
+                        Some(JobResult::Senders(recover_parallel(&transactions)))
+                    });
                 });
             }
             Job::Mine(job) => self.mine(id, &job),
@@ -87,10 +95,11 @@ impl Workers {
             let (job, stop, done) = (job.clone(), stop.clone(), self.done.clone());
             let spawned =
                 std::thread::Builder::new().name(format!("miner-{index}")).spawn(move || {
-                    if let Some(nonce) = search(&job, index, &stop) {
+                    perform(id, &done, || {
+                        let nonce = search(&job, index, &stop)?;
                         stop.set();
-                        let _ = done.send((id, JobResult::Nonce(nonce)));
-                    }
+                        Some(JobResult::Nonce(nonce))
+                    });
                 });
             if let Err(error) = spawned {
                 tracing::error!(%error, "no thread for a miner");
@@ -117,6 +126,27 @@ impl Drop for Workers {
     }
 }
 
+/// Does a job and sends what came of it, if it is not for another thread to say.
+fn perform(
+    id: JobId,
+    done: &mpsc::UnboundedSender<Finished>,
+    job: impl FnOnce() -> Option<JobResult>,
+) {
+    // What the job had is gone after a panic: nobody sees it half changed.
+    let result = catch_unwind(AssertUnwindSafe(job)).map_err(|payload| words(&*payload));
+    if let Some(result) = result.transpose() {
+        // The receiver is gone only when the node stops.
+        let _ = done.send((id, result));
+    }
+}
+
+/// Returns what a panic said.
+fn words(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
 /// Recovers signers on all cores.
 pub fn recover_parallel(transactions: &[Transaction]) -> Vec<Option<Address>> {
     transactions.par_chunks(RECOVER_CHUNK).flat_map_iter(kette_ledger::recover).collect()
@@ -141,4 +171,35 @@ fn search(job: &MineJob, index: u32, stop: &Stop) -> Option<u64> {
         nonce = nonce.wrapping_add(count);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a bad transaction in one of many tasks would: without the catch this ends the test's process.
+    #[tokio::test]
+    async fn a_panic_of_a_job_is_told_to_its_node_and_the_pool_goes_on() {
+        let (sender, mut done) = mpsc::unbounded_channel();
+        for id in 0..4 {
+            let sender = sender.clone();
+            rayon::spawn(move || {
+                perform(JobId(id), &sender, || {
+                    (0..100)
+                        .into_par_iter()
+                        .for_each(|n| assert!(id % 2 == 1 || n != 50, "no {id}"));
+                    Some(JobResult::Senders(Vec::new()))
+                });
+            });
+        }
+        let mut results = Vec::new();
+        for _ in 0..4 {
+            results.push(done.recv().await.unwrap());
+        }
+        results.sort_by_key(|(id, _)| *id);
+        let failed: Vec<Option<String>> = results.into_iter().map(|(_, it)| it.err()).collect();
+        assert_eq!(failed, [Some("no 0".into()), None, Some("no 2".into()), None]);
+        perform(JobId(9), &sender, || None);
+        assert!(done.try_recv().is_err(), "another thread says it");
+    }
 }

@@ -82,10 +82,18 @@ fn is_ours(stream: &UnixStream, owner: u32) -> bool {
     stream.peer_cred().is_ok_and(|peer| [owner, 0].contains(&peer.uid()))
 }
 
-/// Tells the host's own log that a node ended by a panic, when its thread unwinds.
+/// Tells the host's own log how a node ended, unless it was told to: by an error, or by a panic when its thread unwinds.
 struct Watched {
     node: String,
     log: Option<Log>,
+}
+
+impl Watched {
+    fn failed(&self, error: &anyhow::Error) {
+        if let Some(log) = &self.log {
+            log.say(&format!("{} ended: {error:#}", self.node));
+        }
+    }
 }
 
 impl Drop for Watched {
@@ -180,13 +188,14 @@ fn start(node: &str, log: &Path, arguments: Vec<String>, parse: Parse) -> anyhow
     let name: String = node.chars().take(NAME_MAX).collect();
     let watched = Watched { node: node.to_owned(), log: Log::of_process() };
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-        let _watched = watched;
+        let watched = watched;
         log.enter();
         // Nobody waits for it only if the host is ending.
         let _ = born.send(gettid().as_raw());
         let settings = parse(arguments);
         if let Err(error) = settings.and_then(|settings| run_node(settings, stopped, &name, &log)) {
             log.say(&format!("error: {error:#}"));
+            watched.failed(&error);
         }
     })?;
     let id = number.recv().context("its thread ended at once")?;
@@ -215,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_of_a_node_stands_in_the_log_of_its_host_and_an_end_does_not() {
+    fn a_panic_or_an_error_of_a_node_stands_in_the_log_of_its_host_and_an_end_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("host.log");
         let log = Log::new(LogFormat::Text, Some(&path), "host").unwrap();
@@ -227,8 +236,14 @@ mod tests {
             });
             assert_eq!(thread.join().is_err(), panics);
         }
+        let watched = Watched { node: "failed".to_owned(), log: Some(log) };
+        watched.failed(&anyhow::anyhow!("no 2").context("a job panicked"));
+        drop(watched);
         let said = std::fs::read_to_string(path).unwrap();
-        assert_eq!(said, "broken ended by a panic: see its log\n");
+        assert_eq!(
+            said,
+            "broken ended by a panic: see its log\nfailed ended: a job panicked: no 2\n"
+        );
     }
 
     #[tokio::test]
