@@ -187,6 +187,7 @@ impl Votes {
             ("evidence_pending", "Proofs not in a block yet", count(status.evidence)),
             ("validator_power", "This node's weight", status.own_weight),
             ("validator_signing", "Whether this node signs", status.signing.into()),
+            ("forked", "Whether this node stopped because of a fork", status.fork.is_some().into()),
             ("validator_last_signed_height", "Its newest precommit", seen.signed),
             ("propose_timeout_ms", "Wait for a proposal, as measured", status.propose_ms),
             ("vote_timeout_ms", "Wait for votes, as measured", status.vote_ms),
@@ -247,7 +248,25 @@ const BUCKETS: [f64; 13] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn page(votes: &Votes, status: &BftStatus) -> String {
+        let mut registry = Registry::default();
+        votes.register(&mut registry, status);
+        let mut page = String::new();
+        text::encode(&mut page, &registry).expect("a page");
+        page
+    }
+
+    #[test]
+    fn a_node_that_a_fork_stopped_shows_it() {
+        let (theirs, ours) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let status =
+            BftStatus { fork: Some(Fork { height: 7, theirs, ours }), ..Default::default() };
+        let page = page(&Votes::new(), &status);
+        assert!(page.lines().any(|line| line == "forked 1"), "{page}");
+    }
     use alloy_primitives::B256;
+    use kette_consensus::bft::Fork;
     use prometheus_client::encoding::text;
 
     #[test]
@@ -304,12 +323,10 @@ mod tests {
         assert_eq!(votes.finality_ms(), [40, 60], "others decided that one without this node");
 
         let status = BftStatus { height: 8, absent: vec![key], ..BftStatus::default() };
-        let mut registry = Registry::default();
-        votes.register(&mut registry, &status);
-        let mut page = String::new();
-        text::encode(&mut page, &registry).expect("a page");
+        let page = page(&votes, &status);
         for line in [
             "height 8",
+            "forked 0",
             "missing_validators 1",
             "missing_validators_power 100",
             "byzantine_validators 1",

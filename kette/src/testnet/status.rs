@@ -14,6 +14,7 @@ use super::{
 use crate::client::Client;
 use futures::future::join_all;
 use serde::Serialize;
+use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 /// Tips that differ for longer cost points.
@@ -193,6 +194,8 @@ pub struct NodeStatus {
     pub pss_bytes: Option<u64>,
     /// Database on disk, bytes, with its write-ahead log.
     pub db_bytes: Option<u64>,
+    /// The blocks that exclude each other (`height`, `theirs`, `ours`), if the chain has forked and the node stopped.
+    pub fork: Option<Value>,
     /// What its operator must see.
     pub alarms: Vec<String>,
 }
@@ -363,6 +366,7 @@ fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatu
         rss_bytes: usage.rss_bytes,
         pss_bytes: usage.pss_bytes,
         db_bytes: db_bytes(db),
+        fork: status.map(|status| &status.engine["fork"]).filter(|fork| !fork.is_null()).cloned(),
         alarms: status.map(|status| status.alarms.clone()).unwrap_or_default(),
     }
 }
@@ -384,7 +388,9 @@ impl ManifestNode {
 #[cfg(test)]
 mod tests {
     use super::{super::watch::links::tests, *};
+    use crate::commands::net::nodes::state;
     use alloy_primitives::B256;
+    use serde_json::json;
 
     #[test]
     fn percentiles_are_times_that_occurred() {
@@ -442,6 +448,22 @@ mod tests {
             status.health.connected_bonus, 0,
             "nodes 0 and 8 have one session with a live node"
         );
+    }
+
+    #[tokio::test]
+    async fn a_node_that_a_fork_stopped_is_called_so() {
+        let (manifest, mut said) = whole();
+        let fork =
+            json!({ "height": 7, "theirs": B256::repeat_byte(1), "ours": B256::repeat_byte(2) });
+        for (node, fork) in [(2, Value::Null), (3, fork.clone())] {
+            let engine = json!({ "engine": "bft", "fork": fork });
+            said[node].as_mut().unwrap().status.engine = engine;
+        }
+        let status = judged(&manifest, &said).await;
+        let forks: Vec<_> = status.list.iter().filter_map(|node| node.fork.clone()).collect();
+        assert_eq!(forks, [fork]);
+        let states = [2, 3].map(|node| state(&status.list[node]));
+        assert_eq!(states, ["up", "forked"]);
     }
 
     #[tokio::test]

@@ -123,6 +123,7 @@ pub fn score_line(status: &NetworkStatus) -> String {
 /// Returns what a node is doing, in a word.
 pub fn state(node: &NodeStatus) -> &'static str {
     match (node.running, node.pid) {
+        (true, _) if node.fork.is_some() => "forked",
         (true, _) if node.syncing => "syncing",
         (true, _) => "up",
         (false, _) if node.paused => "paused",

@@ -97,6 +97,8 @@ fn missing(status: &NetworkStatus, args: &WaitSyncArgs) -> Vec<String> {
             if args.all {
                 missing.push(format!("{name} does not answer"));
             }
+        } else if node.fork.is_some() {
+            missing.push(format!("{name} met a fork and stopped: `kette net status` says more"));
         } else if node.height < top.saturating_sub(LAG_BLOCKS).max(args.height) {
             missing.push(format!("{name} is at height {} of {top}", node.height));
         } else if node.syncing {

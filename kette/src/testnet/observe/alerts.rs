@@ -4,7 +4,7 @@
 /// A rule: name, expression, for how long, severity, what it means.
 type Rule = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     ("NodeDown", r#"up{job="kette"} == 0"#, "15s", "warning", "the node does not answer"),
     (
         "NoPeers",
@@ -41,6 +41,14 @@ const RULES: [Rule; 10] = [
         "0s",
         "critical",
         "two nodes have different final blocks of one number",
+    ),
+    // It does not end by itself, whatever the others do.
+    (
+        "ConsensusForked",
+        "kette_consensus_forked > 0",
+        "0s",
+        "critical",
+        "the node met proof of a fork and stopped until operators choose a chain",
     ),
     (
         "ClockSkew",
@@ -87,9 +95,15 @@ mod tests {
     #[test]
     fn the_named_rules_are_there_and_quotes_do_not_end_early() {
         let text = rules();
-        for name in
-            ["NoPeers", "ChainStalled", "FinalityStalled", "ForkSplit", "ClockSkew", "Bandwidth"]
-        {
+        for name in [
+            "NoPeers",
+            "ChainStalled",
+            "FinalityStalled",
+            "ForkSplit",
+            "ConsensusForked",
+            "ClockSkew",
+            "Bandwidth",
+        ] {
             assert!(text.contains(&format!("alert: {name}\n")), "{name} is missing");
         }
         assert!(!RULES.iter().any(|(_, expression, ..)| expression.contains('\'')));
