@@ -75,10 +75,11 @@ pub fn host(directory: &Directory, manifest: &mut Manifest) -> anyhow::Result<Op
     if !manifest.in_process || manifest.host.is_some_and(ProcessId::is_alive) {
         return Ok(None);
     }
-    let child = host::spawn(directory)?;
+    let mut child = host::spawn(directory)?;
     manifest.host = ProcessId::of(i32::try_from(child.id())?);
     // Saved before it has nodes, so that a killed launcher leaves nothing unknown behind.
     directory.save(manifest)?;
+    host::known(&mut child)?;
     Ok(Some(child))
 }
 

@@ -5,13 +5,17 @@ use crate::harness::{
     nets::{SOON, agreed},
     nodes::is_running,
     ports::is_free,
-    secs, text, until,
+    program, secs, text, until,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::Stdio,
+};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -108,6 +112,38 @@ fn five_nodes_share_a_process_are_cut_stopped_killed_and_go_on() {
     assert!(apart["running"] == 5 && apart["host"].is_null(), "{apart}");
     assert!(net.manifest()["host"].is_null() && net.pid(0) != net.pid(1));
     net.until("blocks", secs(20), |status| status["height"].as_u64() > Some(height + 2));
+}
+
+/// Whoever starts a host writes it down and says so: a launcher that was killed before leaves no process that no command
+/// knows, and no socket in the way of the next one.
+#[test]
+fn a_host_ends_with_a_launcher_that_was_killed_before_it_was_written_down() {
+    let ports = Ports::claim();
+    let (net, _) = up(&ports);
+    net.run("down", &[]).json();
+    let socket = net.home().join("host.sock");
+    for said in [&b""[..], b"kno"] {
+        let mut host = program()
+            .args(["net", "host", "--home", text(&net.home())])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a host starts");
+        let mut ready = String::new();
+        let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
+        out.read_line(&mut ready).expect("it says something");
+        assert!(ready == "ready\n" && socket.exists(), "{ready}");
+        // As the kernel does with the pipe of whoever is killed.
+        let mut launcher = host.stdin.take().expect("a pipe");
+        launcher.write_all(said).expect("it listens");
+        drop(launcher);
+        let ended = host.wait_with_output().expect("it ends");
+        let words = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && words.contains("before it was written down"), "{words}");
+        assert!(!socket.exists());
+    }
+    assert_eq!(net.run("up", &[]).json()["running"], 5);
 }
 
 /// One process has no nodes that can be killed, and a file of steps says which.

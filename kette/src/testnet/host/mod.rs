@@ -64,8 +64,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 const SOCKET: &str = "host.sock";
 /// What a host prints when it listens.
 const READY: &str = "ready";
+/// What it reads when the list of the network's processes has it.
+const KNOWN: &str = "known";
 
-/// Starts a host, and waits until it listens. It stays when its starter ends.
+/// Starts a host, and waits until it listens. It ends with its starter until that says that it is [`known`].
 ///
 /// # Errors
 /// If it does not start; names its log.
@@ -76,7 +78,7 @@ pub fn spawn(directory: &Directory) -> anyhow::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["net", "host", "--home"]).arg(directory.path());
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
         // Its own group: a Ctrl-C at the launcher does not reach it.
@@ -92,6 +94,15 @@ pub fn spawn(directory: &Directory) -> anyhow::Result<Child> {
         bail!("the network's host does not start; its log is {}", path.display());
     }
     Ok(child)
+}
+
+/// Tells a host that any command finds it: it stays when its starter ends.
+///
+/// # Errors
+/// If it has ended.
+pub fn known(host: &mut Child) -> anyhow::Result<()> {
+    let mut said = host.stdin.take().context("a host that was told nothing yet")?;
+    writeln!(said, "{KNOWN}").context("the network's host ended at once")
 }
 
 /// Says something to a network's host.

@@ -3,7 +3,7 @@
 //! What nodes share is what all threads of a process share: memory, the limit of open files, the threads that recover
 //! signers. A node that ends, also by a panic, takes no other along.
 
-use super::{Answer, LINE_MAX, READY, Request, socket};
+use super::{Answer, KNOWN, LINE_MAX, READY, Request, socket};
 use crate::{
     interrupt::Interrupt,
     run::{self, Settings},
@@ -11,11 +11,11 @@ use crate::{
     testnet::directory::Directory,
     whole_file,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::unistd::gettid;
 use std::{
     collections::BTreeMap,
-    io::Write as _,
+    io::{BufRead as _, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -51,9 +51,16 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
     whole_file::remove(&path)?;
     let listener = UnixListener::bind(&path).context("cannot listen in the network's directory")?;
     let owner = std::fs::metadata(&path)?.uid();
-    let mut interrupt = Interrupt::new()?;
     let mut out = std::io::stdout();
     writeln!(out, "{READY}").and_then(|()| out.flush())?;
+    // Whoever starts it writes it down and says so. Who was killed before does not: nobody would find this process.
+    let mut said = String::new();
+    std::io::stdin().lock().take(LINE_MAX).read_line(&mut said)?;
+    if said.trim_end() != KNOWN {
+        whole_file::remove(&path)?;
+        bail!("who started this host ended before it was written down");
+    }
+    let mut interrupt = Interrupt::new()?;
     let nodes = Arc::new(Nodes { parse, list: Mutex::default() });
     loop {
         tokio::select! {
