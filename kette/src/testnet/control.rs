@@ -9,7 +9,7 @@ use super::{
     listener::Listener,
     lock::lock,
     plan::Ports,
-    start,
+    snapshot, start,
 };
 use crate::{client::Client, commands::exit::Exit, run::home::Home};
 use anyhow::bail;
@@ -191,6 +191,7 @@ impl Control {
         if self.process(node).is_some() {
             return Ok(false);
         }
+        snapshot::refuse_half(&self.directory)?;
         let Ports { p2p, rpc } = self.manifest.nodes[node].ports;
         if let Some(other) = [p2p, rpc].into_iter().find_map(Listener::on) {
             let text = format!(

@@ -274,6 +274,7 @@ impl Directory {
             whole_file::remove(&path)?;
         }
         remove_dir(&self.observability())?;
+        super::snapshot::forget(self)?;
         whole_file::remove(&self.manifest_path())
     }
 

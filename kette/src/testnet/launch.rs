@@ -10,6 +10,7 @@ use super::{
     members,
     observe::{self, Files},
     plan::{PortTurn, plan},
+    snapshot,
     start::{self, Task},
     status::{self, NetworkStatus},
 };
@@ -90,6 +91,11 @@ const LOG_LINES: usize = 12;
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
+    if let Some(name) = if wish.fresh { None } else { snapshot::finish(directory)? } {
+        eprintln!(
+            "`kette net snapshot load {name}` was interrupted: the network is back to {name} now"
+        );
+    }
     let _lock = lock(directory)?;
     let mut file = match &wish.made {
         Some(file) => file.clone(),

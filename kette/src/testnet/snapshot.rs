@@ -7,11 +7,12 @@ use super::{
     control::Control,
     directory::{Directory, Manifest},
     live_links::LiveLinks,
+    lock::lock,
     observe,
 };
 use crate::{run::home::Home, whole_file};
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::ErrorKind,
@@ -28,6 +29,7 @@ const DATABASE: [&str; 3] = ["", "-wal", "-shm"];
 /// # Errors
 /// If the name is taken or none, a node does not end, or a file cannot be copied.
 pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)> {
+    refuse_half(&control.directory)?;
     let place = place(&control.directory, name)?;
     if place.exists() {
         bail!(
@@ -60,12 +62,117 @@ pub struct Restored {
     pub cut_into: Option<usize>,
 }
 
+/// A load that has begun to replace what was there: written before, removed after. Whoever finds it begins anew with the
+/// same snapshot, which still has everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Begun {
+    snapshot: String,
+    /// Nodes that ran before.
+    running: Vec<String>,
+}
+
+fn begun_path(directory: &Directory) -> PathBuf {
+    directory.path().join(FOLDER).join(BEGUN)
+}
+
+fn begun(directory: &Directory) -> anyhow::Result<Option<Begun>> {
+    let path = begun_path(directory);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).with_context(|| path.display().to_string())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Refuses what must not be done to a network that is partly that of a snapshot.
+///
+/// # Errors
+/// If a load of a snapshot was interrupted: says how to finish it.
+pub fn refuse_half(directory: &Directory) -> anyhow::Result<()> {
+    match begun(directory)? {
+        None => Ok(()),
+        Some(Begun { snapshot, .. }) => bail!(
+            "`kette net snapshot load {snapshot}` was interrupted: repeat it, or `kette net up` finishes it"
+        ),
+    }
+}
+
+/// Finishes a load that was interrupted when it had begun to replace what was there, without starting nodes; returns the
+/// snapshot's name. Removes what was copied for one that had not.
+///
+/// # Errors
+/// As [`load`].
+pub fn finish(directory: &Directory) -> anyhow::Result<Option<String>> {
+    let draft = directory.path().join(FOLDER).join(DRAFT);
+    let Some(Begun { snapshot: name, .. }) = begun(directory)? else {
+        if draft.exists() {
+            // Of a command that was killed, unless it still copies.
+            let _lock = lock(directory)?;
+            remove_draft(&draft)?;
+        }
+        return Ok(None);
+    };
+    let mut control = take(directory, &name)?;
+    if begun(directory)?.is_none() {
+        // Who had the lock has finished.
+        return Ok(None);
+    }
+    put_back(&mut control, &name)?;
+    Ok(Some(name))
+}
+
+/// Forgets a load that was interrupted: the network is removed.
+///
+/// # Errors
+/// If a file cannot be removed.
+pub fn forget(directory: &Directory) -> anyhow::Result<()> {
+    remove_draft(&directory.path().join(FOLDER).join(DRAFT))?;
+    whole_file::remove(&begun_path(directory))
+}
+
+fn remove_draft(draft: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", draft.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a network, or the place of one that was purged while its snapshots stayed.
+///
+/// # Errors
+/// If there is no such snapshot, or another command works there.
+pub fn take(directory: &Directory, name: &str) -> anyhow::Result<Control> {
+    match directory.load()? {
+        Some(_) => Control::take(directory),
+        None => Control::begin(directory, manifest(directory, name)?),
+    }
+}
+
 /// Puts a network back to a snapshot as a whole: its nodes, their data, what they are told to be, their links. Nodes that
 /// ran before run again, and with them those that come back.
 ///
 /// # Errors
 /// If there is no such snapshot, a node does not end or start, or a file cannot be copied.
 pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
+    let (mut restored, running) = put_back(control, name)?;
+    let starts = |name: &str| {
+        let ran = |list: &[String]| list.iter().any(|known| known == name);
+        ran(&running) || (!running.is_empty() && ran(&restored.back))
+    };
+    let nodes: Vec<usize> =
+        (0..control.manifest.nodes.len()).filter(|node| starts(control.name(*node))).collect();
+    start_all(control, &nodes)?;
+    restored.cut_into = LiveLinks::open(&control.directory)?.cut_into()?;
+    restored.started = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
+    Ok(restored)
+}
+
+/// Stops the nodes and puts a snapshot in the place of what is there. Returns also which nodes ran.
+fn put_back(control: &mut Control, name: &str) -> anyhow::Result<(Restored, Vec<String>)> {
     let mut saved = manifest(&control.directory, name)?;
     if saved.genesis != control.manifest.genesis {
         bail!("snapshot `{name}` is of a network with another genesis");
@@ -74,8 +181,13 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
     let draft = control.directory.path().join(FOLDER).join(DRAFT);
     let source = Directory::new(place(&control.directory, name)?);
     copy_out(&source, &saved, &draft).inspect_err(|_| drop(fs::remove_dir_all(&draft)))?;
-    let running: Vec<String> =
-        stop_all(control)?.into_iter().map(|node| control.name(node).to_owned()).collect();
+    let running = control.running().into_iter().map(|node| control.name(node).to_owned());
+    let mut running: Vec<String> = running.collect();
+    running.extend(begun(&control.directory)?.into_iter().flat_map(|begun| begun.running));
+    let begins = Begun { snapshot: name.to_owned(), running: running.clone() };
+    // Whoever is killed from here on leaves word.
+    whole_file::write(&begun_path(&control.directory), &serde_json::to_string_pretty(&begins)?)?;
+    stop_all(control)?;
     let names = |manifest: &Manifest| -> Vec<String> {
         manifest.nodes.iter().map(|node| node.plan.name.clone()).collect()
     };
@@ -87,22 +199,13 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
     replace(control, &gone, &saved, &draft).with_context(|| {
         format!("the network is half restored: repeat `kette net snapshot load {name}`")
     })?;
-    fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
     saved.forget_processes();
     (saved.in_process, saved.host) = (control.manifest.in_process, control.manifest.host);
     control.manifest = saved;
     control.save()?;
     observe::refresh(&control.directory, &control.manifest)?;
-    let starts = |name: &str| {
-        let ran = |list: &[String]| list.iter().any(|known| known == name);
-        ran(&running) || (!running.is_empty() && ran(&back))
-    };
-    let nodes: Vec<usize> =
-        (0..control.manifest.nodes.len()).filter(|node| starts(control.name(*node))).collect();
-    start_all(control, &nodes)?;
-    let cut_into = LiveLinks::open(&control.directory)?.cut_into()?;
-    let started = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
-    Ok(Restored { nodes: then, back, gone, started, cut_into })
+    forget(&control.directory)?;
+    Ok((Restored { nodes: then, back, gone, ..Restored::default() }, running))
 }
 
 /// Puts what was saved, and lies in `draft`, in the place of what is there.
@@ -200,6 +303,9 @@ pub fn list(directory: &Directory) -> anyhow::Result<Vec<Saved>> {
 /// If there is none, or a file cannot be removed.
 pub fn remove(directory: &Directory, name: &str) -> anyhow::Result<()> {
     manifest(directory, name)?;
+    if begun(directory)?.is_some_and(|begun| begun.snapshot == name) {
+        refuse_half(directory)?;
+    }
     let path = place(directory, name)?;
     fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     // Goes away with the last one.
@@ -223,6 +329,8 @@ fn size(path: &Path) -> anyhow::Result<u64> {
 const FOLDER: &str = "snapshots";
 /// What is about to be loaded; no snapshot has this name.
 const DRAFT: &str = ".loading";
+/// That it is about to take the place of what is there.
+const BEGUN: &str = ".loading.json";
 
 fn place(directory: &Directory, name: &str) -> anyhow::Result<PathBuf> {
     let inner = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);

@@ -124,6 +124,38 @@ fn validators_are_ended_held_replaced_and_made_to_lie() {
     said(&net.run("heal", &[]));
 }
 
+/// A load that ends when half of the network is replaced, as one that is killed there: nothing runs on a mixture, and
+/// `up` finishes it.
+fn interrupted(net: &Net, at: Option<u64>) {
+    said(&net.run("start", &["*"]));
+    net.until("blocks after the load", secs(60), |status| {
+        status["height"].as_u64() > at.map(|height| height + 5)
+    });
+    let (folder, obstacle) = (net.home().join("snapshots"), net.home().join("node-4/links.json/x"));
+    let links = obstacle.parent().expect("a folder");
+    // It is replaced after the databases of the others.
+    let _ = fs::remove_file(links);
+    fs::create_dir_all(&obstacle).expect("a folder where a file belongs");
+    sub(net, &["snapshot", "load", "one"]).fails(2, &["half restored", "snapshot load one"]);
+    fs::remove_dir_all(links).expect("it is there");
+    assert!(folder.join(".loading.json").exists() && !net.database("a").exists());
+    for verb in [&["start", "a"][..], &["snapshot", "save", "x"], &["snapshot", "rm", "one"]] {
+        net.run(verb[0], &verb[1..]).fails(2, &["snapshot load one` was interrupted"]);
+    }
+    let file = net.home().parent().expect("a folder").join("net.toml");
+    let up = net.run("up", &["--file", text(&file)]);
+    assert!(up.err.contains("the network is back to one"), "{up:?}");
+    let height = up.json()["height"].as_u64();
+    assert!(height <= at.map(|height| height + 3), "{at:?} and {up:?}");
+    // Copies of a load that was killed before it touched anything are no trap.
+    let left = fs::read_dir(&folder).expect("a folder").count();
+    fs::create_dir_all(folder.join(".loading/a")).expect("a folder");
+    said(&net.run("down", &[]));
+    said(&net.run("up", &["--file", text(&file)]));
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), left);
+    assert_eq!(left, 1, "only the snapshot");
+}
+
 /// Three miners: add, rm, exec, mine, snapshot, logs, fork.
 #[test]
 fn networks_grow_shrink_fork_and_go_back() {
@@ -189,6 +221,7 @@ fn networks_grow_shrink_fork_and_go_back() {
     let back = net.until("the node is back", SOON, |status| height(status, 3) > Some(0)).0;
     assert!(height(&back, 3) <= at.map(|height| height + 2), "{at:?} and {back}");
     sub(&net, &["snapshot", "load", "two"]).fails(2, &["there are one"]);
+    interrupted(&net, at);
 
     // Who joined and who left stays so when the network comes up again.
     said(&net.run("start", &["*"]));

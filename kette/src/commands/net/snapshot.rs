@@ -83,11 +83,7 @@ fn save(directory: &Directory, name: &str, json: bool) -> anyhow::Result<()> {
 }
 
 fn load(directory: &Directory, name: &str, json: bool) -> anyhow::Result<()> {
-    let mut control = match directory.load()? {
-        Some(_) => Control::take(directory)?,
-        // The network was purged, its snapshots stayed.
-        None => Control::begin(directory, snapshot::manifest(directory, name)?)?,
-    };
+    let mut control = snapshot::take(directory, name)?;
     let restored = snapshot::load(&mut control, name)?;
     block_on(control.answers(&control.running()))?;
     if json {
