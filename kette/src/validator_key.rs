@@ -1,5 +1,6 @@
 //! A validator's key file: the seed of its Ed25519 keys (RFC 8032), readable by its owner only.
 
+use crate::whole_file;
 use anyhow::{Context as _, bail};
 use kette_consensus::bft::Identity;
 use kette_sim::scenario::validators::development_seed;
@@ -91,7 +92,8 @@ impl ValidatorKey {
             })?;
         writeln!(out, "{}", serde_json::to_string_pretty(&file)?)?;
         out.sync_all()?;
-        Ok(())
+        whole_file::sync_name(path)
+            .with_context(|| format!("cannot keep the validator's key file {}", path.display()))
     }
 
     /// Reads a file.

@@ -1,7 +1,12 @@
-//! Files that are there whole or not at all: written beside their place, then moved there.
+//! Files that are there whole or not at all: written beside their place, then moved there. This outlives the end of the
+//! process and that of power: the data is on disk before the name is, and the name before the call returns.
 
 use anyhow::Context as _;
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
 
 /// Writes a file, in the place of what is there. Whoever reads meanwhile finds the old one or the new one.
 ///
@@ -10,9 +15,24 @@ use std::{fs, io, path::Path};
 pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
-    fs::write(&draft, text)
-        .and_then(|()| fs::rename(&draft, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    put(Path::new(&draft), path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn put(draft: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(draft, path)?;
+    sync_name(path)
+}
+
+/// Makes the name of a new or moved file outlive the end of power: it is in the directory, not in the file.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Removes a file, if it is there.

@@ -1,5 +1,6 @@
 //! A node's directory: what lies where, and keys that only their owner may read.
 
+use crate::whole_file;
 use anyhow::{Context as _, bail};
 use kette_types::ChainSpec;
 use std::{
@@ -199,6 +200,7 @@ pub fn write_secret(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
     // A link takes the place of nothing, which a renamed file would.
     let made = written.and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
+    let made = made.and_then(|()| whole_file::sync_name(path));
     made.with_context(|| format!("cannot create the key file {}", path.display()))
 }
 

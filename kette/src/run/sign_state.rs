@@ -5,6 +5,7 @@
 //! goes forward only: what goes back is refused, and the node stops.
 
 use super::{ValidatorSettings, home::Home};
+use crate::whole_file;
 use anyhow::{Context as _, bail};
 use kette_chain::Record;
 use kette_consensus::bft::Identity;
@@ -170,9 +171,7 @@ fn replace(path: &Path, state: &SignState) -> anyhow::Result<()> {
     let temporary = temporary(path);
     write_durably(&temporary, &serde_json::to_vec_pretty(state)?)?;
     fs::rename(&temporary, path).context("cannot replace it")?;
-    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let directory = File::open(directory.unwrap_or(Path::new(".")));
-    directory.and_then(|dir| dir.sync_all()).context("cannot sync its directory")
+    whole_file::sync_name(path).context("cannot sync its directory")
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
