@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bft;
+mod bft_floods;
 mod bft_forks;
 mod bft_scenarios;
 mod determinism;
