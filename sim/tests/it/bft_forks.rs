@@ -217,6 +217,43 @@ fn certificates_of_a_refused_chain_do_not_park_those_who_went_on() {
     assert!((0..4).all(|host| fork_of(&run, host).is_none()));
 }
 
+/// A node that synced the chosen chain anew has met no fork. The operator's word covers what contradicts the block that
+/// was named, and nothing above it.
+#[test]
+fn who_never_stopped_keeps_the_block_that_an_operator_named() {
+    for (chosen, named) in [(true, 0), (true, 1), (false, 0)] {
+        let (mut run, _) = four_at(4, 2, Vec::new());
+        for host in [1, 2, 3] {
+            run.world.crash(host, Loss::Unsynced);
+        }
+        // Two of four decide nothing, and know the same by then.
+        run.world.start(1);
+        pass(&mut run, 2_000);
+        let (head, ours) = finalized(&run, 0);
+        let tree = run.world.hosts[0].node().unwrap().tree();
+        let below = tree.canonical(head - 1).unwrap().unwrap();
+        let block = [ours, below][named];
+        restart(&mut run, 0, chosen.then_some(block));
+        let covered = head - named as u64;
+        let certificate = precommits(&run.world, covered, B256::repeat_byte(7));
+        tell(&mut run, certificate.clone());
+        assert_eq!(fork_of(&run, 0).is_none(), chosen, "{chosen} {named}");
+        assert_eq!(finalized(&run, 0), (head, ours));
+        if !chosen {
+            continue;
+        }
+        restart(&mut run, 0, None);
+        tell(&mut run, certificate);
+        assert_eq!(fork_of(&run, 0), None, "it was written down");
+        restart(&mut run, 0, Some(block));
+        if named == 1 {
+            let above = precommits(&run.world, head, B256::repeat_byte(8));
+            tell(&mut run, above);
+            assert!(fork_of(&run, 0).is_some(), "a fork above the block is another one");
+        }
+    }
+}
+
 #[test]
 fn without_a_fork_there_is_none() {
     let mut run = Run::with_checkers(&four(""), &RunOptions::default(), Vec::new()).unwrap();

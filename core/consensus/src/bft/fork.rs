@@ -30,7 +30,7 @@ impl Fork {
             "the chain has forked: validators made block {theirs} of height {height} final, which contradicts our \
              final block {ours}; this node signs and decides nothing any more, restarted or not. Once operators have \
              chosen a chain: with this one start it with `--resume-after-fork {ours}`, with another one delete its \
-             database and let it sync"
+             database and let it sync with `--resume-after-fork` and the block of height {height} that is final there"
         )
     }
 }
@@ -76,8 +76,8 @@ impl Forked {
 
     /// Tells whether certificates of a refused chain may still go round: those of blocks above the refused one are as
     /// good as any, and their blocks never come.
-    pub(super) const fn has_resumed(&self) -> bool {
-        !self.resumed.is_empty()
+    pub(super) const fn has_choice(&self) -> bool {
+        self.chosen.is_some() || !self.resumed.is_empty()
     }
 
     /// Tells whether an operator decided against this block.
@@ -105,6 +105,11 @@ impl Bft {
         if self.forked.chosen != Some(fork.ours) {
             return self.stand_still(fork, out);
         }
+        self.go_on(fork, out);
+    }
+
+    /// Writes down that an operator chose this node's chain.
+    fn go_on(&mut self, fork: Fork, out: &mut Vec<Output>) {
         let resumed = Entry::Resumed(fork);
         self.forked.restored(&resumed);
         out.push(Output::Persist(resumed.encode()));
@@ -116,13 +121,23 @@ impl Bft {
     }
 
     /// A quorum decided for a block that contradicts our final block: at least a third of the weight signed twice or
-    /// forgot its locks. What is final stays so; an operator must choose.
-    pub(super) fn halt(&mut self, height: u64, theirs: B256, out: &mut Vec<Output>) {
+    /// forgot its locks. What is final stays so; an operator must choose, unless one has: a node that synced anew was
+    /// never stopped, and what proved the fork to the others can be said to it again.
+    pub(super) fn halt(
+        &mut self,
+        height: u64,
+        theirs: B256,
+        tree: &BlockTree,
+        out: &mut Vec<Output>,
+    ) {
         let Some(voting) = &self.voting else { return };
         if self.forked.stopped.is_some() || self.forked.is_refused(height, theirs) {
             return;
         }
         let fork = Fork { height, theirs, ours: voting.parent.hash() };
+        if self.is_chosen_up_to(height, voting.parent.number, tree) {
+            return self.go_on(fork, out);
+        }
         self.forked.stopped = Some(fork);
         out.push(Output::Persist(Entry::Forked(fork).encode()));
         // Who holds the other block for final may have heard of nothing: this proves it.
@@ -130,6 +145,17 @@ impl Bft {
             out.push(Output::Gossip(Message::Commit(own.clone()).encode()));
         }
         self.stand_still(fork, out);
+    }
+
+    /// Tells whether the block that an operator named is final here and not below this height: what contradicts a block
+    /// of this height contradicts the choice. A fork above it is another one.
+    fn is_chosen_up_to(&self, height: u64, last_final: u64, tree: &BlockTree) -> bool {
+        let Some(chosen) = self.forked.chosen else { return false };
+        let header = tree.header(chosen).ok().flatten();
+        header.is_some_and(|header| {
+            (height..=last_final).contains(&header.number)
+                && matches!(tree.canonical(header.number), Ok(Some(own)) if own == chosen)
+        })
     }
 
     fn stand_still(&mut self, fork: Fork, out: &mut Vec<Output>) {

@@ -219,7 +219,7 @@ impl Bft {
         if let Err(error) = self.rules.check_certificate(&certificate, height, block, &set) {
             return out.push(Output::Fault(peer, format!("certificate: {error}")));
         }
-        if self.forked.has_resumed() && !tree.contains(block) {
+        if self.forked.has_choice() && !tree.contains(block) {
             // It may be of the chain that an operator decided against. Voting goes on; who has it says it again.
             return voting.miss(block, Some(peer), now);
         }
@@ -228,7 +228,7 @@ impl Bft {
             if header.parent_hash == voting.parent.hash() {
                 self.commit(now, certificate, Source::Others, tree, out);
             } else {
-                self.halt(height, block, out);
+                self.halt(height, block, tree, out);
             }
         } else {
             voting.commit = Some(certificate);
@@ -296,7 +296,7 @@ impl Bft {
         match self.rules.check_certificate(certificate, height, block, &set) {
             Ok(()) => {
                 out.push(Output::Gossip(bytes.clone()));
-                self.halt(height, block, out);
+                self.halt(height, block, tree, out);
             }
             Err(error) => out.push(Output::Fault(peer, format!("certificate: {error}"))),
         }
@@ -306,7 +306,7 @@ impl Bft {
     pub(super) fn block(&mut self, now: Time, hash: B256, tree: &BlockTree, out: &mut Vec<Output>) {
         let Some(header) = tree.get(hash).filter(|_| self.forked.stopped.is_none()) else { return };
         if let Some((height, rival)) = self.rival(header, tree) {
-            return self.halt(height, rival, out);
+            return self.halt(height, rival, tree, out);
         }
         let Some(voting) = &mut self.voting else { return };
         if header.number == voting.height + 1 {
