@@ -123,13 +123,12 @@ fn shrunk(group: &Group, count: usize, wanted: usize) -> Group {
     group
 }
 
-/// Returns the nodes that join a group.
+/// Returns the nodes that join a group: they have its name, so steps and commands that name it mean them as well.
 fn joining(group: &Group, count: usize, wanted: usize, regions: &[String]) -> Group {
     let first = group.names.first().or(group.name.as_ref()).map_or("node", String::as_str);
     let regions = if group.regions.len() == 1 { &group.regions } else { regions };
     Group {
         names: (count..wanted).map(|extra| format!("{first}-{extra}")).collect(),
-        name: None,
         count: None,
         regions: (count..wanted)
             .filter_map(|extra| regions.get(extra % regions.len().max(1)).cloned())
@@ -183,6 +182,23 @@ mod tests {
         for total in 3..60 {
             assert_eq!(shares(&[1, 2, 7], total).iter().sum::<usize>(), total);
         }
+    }
+
+    #[test]
+    fn who_joins_a_group_is_meant_by_its_name() {
+        let text = "schema = 1\n[network]\nname = \"n\"\nchain = \"c\"\n[[group]]\nname = \"miner\"\ncount = 2\n\
+                    roles = [\"miner\"]\n[[group]]\nnames = [\"first\"]\n";
+        let file = NetworkFile::parse(text).unwrap();
+        let mut larger = file.clone();
+        let group = &file.group[0];
+        larger.group.insert(1, joining(group, 2, 4, &[]));
+        let plan = Plan::new(&larger).unwrap();
+        let meant = crate::scenario::select::select(&plan, &["miner".to_owned()]).unwrap();
+        assert_eq!(meant, [0, 1, 2, 3]);
+        let mining: Vec<bool> = plan.nodes.iter().map(|node| node.miner).collect();
+        assert_eq!(mining, [true, true, false, false, false]);
+        let read = NetworkFile::parse(&larger.to_toml().unwrap()).unwrap();
+        assert_eq!(Plan::new(&read).unwrap(), plan, "as a file it says the same");
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Plan {
             }
         }
         let groups: Vec<Option<String>> = file.group.iter().map(|g| g.name.clone()).collect();
-        check_names(&nodes, &groups)?;
+        check_names(&nodes, &file.group)?;
         let dials = match (network.topology, network.edges.as_slice()) {
             (Topology::Custom, edges) => edges::dials(&nodes, edges)?,
             (topology, []) => first_dials(&nodes, topology),
@@ -132,13 +132,13 @@ fn names(group: &Group) -> Result<Vec<String>, String> {
         ([], Some(name), None) => Err(format!("`{name}` needs a `count`")),
         ([], None, Some(_)) => Err("`count` needs a `name`".to_owned()),
         ([], None, None) => Err("no nodes: give `names`, or `name` and `count`".to_owned()),
-        (names, None, None) => Ok(names.to_vec()),
+        (names, _, None) => Ok(names.to_vec()),
         _ => Err("give either `names`, or `name` and `count`, not both".to_owned()),
     }
 }
 
-/// Names become directories and parts of patterns.
-fn check_names(nodes: &[PlannedNode], groups: &[Option<String>]) -> Result<(), String> {
+/// Names become directories and parts of patterns. Groups that list their nodes may share a name, which means them all.
+fn check_names(nodes: &[PlannedNode], groups: &[Group]) -> Result<(), String> {
     if nodes.is_empty() {
         return Err("no nodes: add a [[group]] with names".to_owned());
     }
@@ -147,11 +147,16 @@ fn check_names(nodes: &[PlannedNode], groups: &[Option<String>]) -> Result<(), S
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("two nodes are called `{}`: rename one", pair[0]));
     }
-    let mut groups: Vec<&str> = groups.iter().flatten().map(String::as_str).collect();
-    groups.sort_unstable();
-    if let Some(pair) = groups.windows(2).find(|pair| pair[0] == pair[1]) {
+    let mut counted: Vec<&str> = groups
+        .iter()
+        .filter(|group| group.names.is_empty())
+        .filter_map(|group| group.name.as_deref())
+        .collect();
+    counted.sort_unstable();
+    if let Some(pair) = counted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("two groups are called `{}`: rename one", pair[0]));
     }
+    let groups: Vec<&str> = groups.iter().filter_map(|group| group.name.as_deref()).collect();
     if let Some(name) = groups.iter().find(|name| names.binary_search(name).is_ok()) {
         return Err(format!("a group and a node are called `{name}`: rename one"));
     }

@@ -36,8 +36,11 @@ fn one(plan: &Plan, pattern: &str) -> Result<Vec<usize>, String> {
     if !exact.is_empty() {
         return Ok(exact);
     }
-    if let Some(group) = plan.groups.iter().position(|name| name.as_deref() == Some(pattern)) {
-        return Ok((0..plan.nodes.len()).filter(|i| plan.nodes[*i].group == group).collect());
+    // Several groups may have one name: who joins a group when its network is made larger is like it in name only.
+    let of = |group: usize| plan.groups.get(group).and_then(Option::as_deref);
+    if plan.groups.iter().any(|name| name.as_deref() == Some(pattern)) {
+        let is_in = |i: &usize| of(plan.nodes[*i].group) == Some(pattern);
+        return Ok((0..plan.nodes.len()).filter(is_in).collect());
     }
     if let Some(start) = pattern.strip_suffix('*') {
         return Ok(named(&|name| name.starts_with(start)));
@@ -74,7 +77,8 @@ fn number(text: &str) -> Option<u64> {
 /// Names of groups and nodes, as many as one reads.
 fn names(plan: &Plan) -> String {
     const SHOWN: usize = 20;
-    let groups = plan.groups.iter().flatten().map(|name| format!("group {name}"));
+    let groups = plan.groups.iter().flatten().collect::<std::collections::BTreeSet<_>>();
+    let groups = groups.into_iter().map(|name| format!("group {name}"));
     let nodes = plan.nodes.iter().map(|node| node.name.clone());
     let mut all: Vec<String> = groups.chain(nodes).collect();
     if all.len() > SHOWN {

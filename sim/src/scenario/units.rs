@@ -6,10 +6,10 @@ use std::time::Duration;
 /// Longest duration: 366 days, so that sums of durations never overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 
-/// Reads `80ms`, `2s`, `5m`, `1h`; a number without a unit is seconds.
+/// Reads `80ms`, `2s`, `5m`, `1h`, and `0`. A number alone could be milliseconds as well as seconds.
 ///
 /// # Errors
-/// If the text is no duration.
+/// If the text is no duration, or has no unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -18,7 +18,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = match text[split..].trim() {
         "us" => Duration::from_micros(number),
         "ms" => Duration::from_millis(number),
-        "s" | "" => Duration::from_secs(number),
+        "s" => Duration::from_secs(number),
+        "" if number == 0 => Duration::ZERO,
+        "" => return Err(format!("{text} what? write {text}ms, or {text}s for seconds")),
         "m" => Duration::from_secs(number.saturating_mul(60)),
         "h" => Duration::from_secs(number.saturating_mul(3_600)),
         unit => return Err(format!("`{text}`: unknown unit `{unit}`, use us, ms, s, m or h")),

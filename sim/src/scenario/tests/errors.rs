@@ -10,6 +10,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[shape]\nloss = 1.5", &["[shape]: loss = 1.5", "0 to 1"]),
     ("[shape]\nloss = nan", &["loss = NaN"]),
     ("[shape]\nlatency = \"2 weeks\"", &["unknown unit `weeks`"]),
+    ("[shape]\nlatency = \"20\"", &["20 what? write 20ms, or 20s for seconds"]),
     ("[shape]\nlatency = \"99999999h\"", &["longer than a year"]),
     ("[shape]\nprofile = \"aws-2025\"", &["[[group]] 1", "round-robin"]),
     ("[workload]\nsenders = 11", &["senders = 11", "1 to 10"]),
