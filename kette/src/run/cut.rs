@@ -35,13 +35,30 @@ impl Cut {
     /// # Errors
     /// If the file is damaged.
     pub fn read(home: &Home) -> anyhow::Result<Self> {
+        let cut = Self::written(home)?;
+        Ok(if cut.is_over() { Self::default() } else { cut })
+    }
+
+    /// Tells whether a node had a cut whose time is over.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn has_ended(home: &Home) -> anyhow::Result<bool> {
+        let cut = Self::written(home)?;
+        Ok(!cut.peers.is_empty() && cut.is_over())
+    }
+
+    fn written(home: &Home) -> anyhow::Result<Self> {
         let path = home.cut();
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let cut: Self = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        Ok(if cut.remaining() == Some(Duration::ZERO) { Self::default() } else { cut })
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    fn is_over(&self) -> bool {
+        self.remaining() == Some(Duration::ZERO)
     }
 
     /// Reads what a node that starts is cut off from.
@@ -94,12 +111,14 @@ mod tests {
             let cut = Cut::new(peers.clone(), lasts);
             cut.write(&home).unwrap();
             assert_eq!(Cut::read(&home).unwrap(), cut);
+            assert!(!Cut::has_ended(&home).unwrap());
             let remaining = cut.remaining();
             assert_eq!(remaining.is_some(), lasts.is_some());
             assert!(remaining.is_none_or(|left| left > Duration::from_secs(50)), "{remaining:?}");
         }
         Cut { peers, until_ms: Some(1) }.write(&home).unwrap();
         assert_eq!(Cut::read(&home).unwrap(), Cut::default(), "it ended in 1970");
+        assert!(Cut::has_ended(&home).unwrap());
         Cut::default().write(&home).unwrap();
         assert!(!home.cut().exists());
         fs::write(home.cut(), "{").unwrap();

@@ -216,6 +216,14 @@ impl LiveLinks {
     /// # Errors
     /// If a file is damaged.
     pub fn cut_into(&self) -> anyhow::Result<Option<usize>> {
+        self.parts(|_| true)
+    }
+
+    /// The same, of some nodes only: others pass nothing on.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn parts(&self, counts: impl Fn(usize) -> bool) -> anyhow::Result<Option<usize>> {
         let mut cut: Vec<BTreeSet<PeerId>> = Vec::new();
         for node in 0..self.ids.len() {
             let held = self.wanted(node)?.list.into_iter().filter(|link| link.cut);
@@ -233,7 +241,7 @@ impl LiveLinks {
         let is_open = |a: usize, b: usize| {
             planned(a, b) && !cut[a].contains(&self.ids[b]) && !cut[b].contains(&self.ids[a])
         };
-        let mut left: BTreeSet<usize> = (0..self.ids.len()).collect();
+        let mut left: BTreeSet<usize> = (0..self.ids.len()).filter(|node| counts(*node)).collect();
         let mut count = 0;
         while let Some(first) = left.pop_first() {
             count += 1;
@@ -246,6 +254,31 @@ impl LiveLinks {
             }
         }
         Ok((count > 1).then_some(count))
+    }
+
+    /// Returns for how long nodes are still cut off at most, if they heal it themselves.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn cut_lasts(&self) -> anyhow::Result<Option<Duration>> {
+        let mut longest = None;
+        for node in 0..self.ids.len() {
+            longest = longest.max(Cut::read(&self.home(node))?.remaining());
+        }
+        Ok(longest)
+    }
+
+    /// Tells whether nodes' directories have a cut whose time is over.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn cut_ended(&self) -> anyhow::Result<bool> {
+        for node in 0..self.ids.len() {
+            if Cut::has_ended(&self.home(node))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes sure that a node runs.

@@ -60,6 +60,10 @@ pub struct Restored {
     pub started: Vec<String>,
     /// Into how many components it is cut, as it was when it was saved.
     pub cut_into: Option<usize>,
+    /// The nodes heal that themselves after so many seconds.
+    pub cut_for_seconds: Option<u64>,
+    /// It was cut then for a time that is over.
+    pub cut_ended: bool,
 }
 
 /// A load that has begun to replace what was there: written before, removed after. Whoever finds it begins anew with the
@@ -165,8 +169,13 @@ pub fn load(control: &mut Control, name: &str) -> anyhow::Result<Restored> {
     };
     let nodes: Vec<usize> =
         (0..control.manifest.nodes.len()).filter(|node| starts(control.name(*node))).collect();
+    // Before nodes see it, and forget what is over.
+    let links = LiveLinks::open(&control.directory)?;
+    restored.cut_into = links.cut_into()?;
+    let lasts = links.cut_lasts()?.filter(|_| restored.cut_into.is_some());
+    restored.cut_for_seconds = lasts.map(|lasts| lasts.as_secs().max(1));
+    restored.cut_ended = restored.cut_into.is_none() && links.cut_ended()?;
     start_all(control, &nodes)?;
-    restored.cut_into = LiveLinks::open(&control.directory)?.cut_into()?;
     restored.started = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
     Ok(restored)
 }

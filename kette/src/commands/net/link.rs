@@ -2,7 +2,10 @@
 
 use super::Where;
 use crate::{
-    commands::{exit::Exit, output},
+    commands::{
+        exit::Exit,
+        output::{self, counted},
+    },
     testnet::{
         live_links::{LiveLinks, Seen},
         lock::lock,
@@ -144,7 +147,33 @@ async fn set(args: SetArgs, json: bool) -> anyhow::Result<()> {
             link.cut |= args.cut;
         })?;
     }
-    told(&links, &ways.iter().map(|(from, _)| *from).collect(), &ways, json).await
+    if args.loss == Some(1.0) {
+        eprintln!("--loss {}: every packet is lost, nothing passes", percent(1.0));
+    }
+    let nodes = ways.iter().map(|(from, _)| *from).collect();
+    told(&links, &nodes, &ways, &args.said(), json).await
+}
+
+impl SetArgs {
+    /// Returns what is set, in words.
+    fn said(&self) -> Vec<String> {
+        let time = |what: &str, time: Option<Duration>| {
+            time.map(|time| format!("{what} {}", format_duration(time)))
+        };
+        let said = [
+            time("latency", self.latency),
+            time("jitter", self.jitter),
+            self.loss.map(|loss| format!("loss {}", percent(loss))),
+            self.bw.map(|rate| format!("rate {}", format_rate(rate))),
+            self.cut.then(|| "cut".to_owned()),
+        ];
+        said.into_iter().flatten().collect()
+    }
+}
+
+/// Shows a share as percent, without the dust of binary fractions.
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e8).round() / 1e6)
 }
 
 async fn clear(args: &ClearArgs, json: bool) -> anyhow::Result<()> {
@@ -154,7 +183,7 @@ async fn clear(args: &ClearArgs, json: bool) -> anyhow::Result<()> {
     for node in &nodes {
         links.clear(*node)?;
     }
-    told(&links, &nodes, &BTreeSet::new(), json).await
+    told(&links, &nodes, &BTreeSet::new(), &[], json).await
 }
 
 /// Tells nodes what their directories say, and returns when they do it.
@@ -162,6 +191,7 @@ async fn told(
     links: &LiveLinks,
     nodes: &BTreeSet<usize>,
     ways: &BTreeSet<(usize, usize)>,
+    set: &[String],
     json: bool,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
@@ -185,7 +215,8 @@ async fn told(
     let ms = u64::try_from(took.as_millis())?;
     if json {
         let value = json!({
-            "ways": ways.len(), "nodes": wanted.len(), "down": down, "without_session": apart, "ms": ms,
+            "ways": ways.len(), "set": set, "nodes": wanted.len(), "down": down, "without_session": apart,
+            "ms": ms,
         });
         return output::print(&value, true);
     }
@@ -199,8 +230,16 @@ async fn told(
         eprintln!("no session now between {}{more}: it acts when they connect", shown.join(", "));
     }
     output::line(&match ways.len() {
-        0 => format!("{} nodes have links as fast as this machine, after {ms} ms", wanted.len()),
-        ways => format!("{ways} ways changed on {} nodes, after {ms} ms", wanted.len()),
+        0 => format!(
+            "links of {} are as fast as this machine again, after {ms} ms",
+            counted(wanted.len(), "node")
+        ),
+        ways => format!(
+            "{} of {} changed, after {ms} ms: {}",
+            counted(ways, "way"),
+            counted(wanted.len(), "node"),
+            set.join(", ")
+        ),
     })
 }
 
@@ -282,8 +321,7 @@ fn row(link: &Value) -> Vec<String> {
         (false, true) => "session",
         (false, false) => "none",
     };
-    let loss =
-        link["loss"].as_f64().map_or_else(|| "-".to_owned(), |loss| format!("{}%", loss * 100.0));
+    let loss = link["loss"].as_f64().map_or_else(|| "-".to_owned(), percent);
     vec![
         text("from"),
         text("to"),
@@ -297,12 +335,8 @@ fn row(link: &Value) -> Vec<String> {
     ]
 }
 
-/// Reads `80ms`. A number alone could be milliseconds as well as seconds.
+/// Reads `80ms`, up to what a link may take.
 fn parse_delay(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    if text != "0" && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("{text} what? write {text}ms, or {text}s for seconds"));
-    }
     let time = parse_duration(text)?;
     match time.as_secs_f64() * 1_000.0 <= DELAY_MAX_MS {
         true => Ok(time),
@@ -337,6 +371,15 @@ mod tests {
         assert!(parse_delay("80").unwrap_err().contains("80 what? write 80ms"));
         assert!(parse_delay("80s").unwrap_err().contains("at most 1m"));
         assert!(parse_delay("").is_err() && parse_delay("soon").is_err());
+    }
+
+    #[test]
+    fn a_share_is_shown_as_percent() {
+        for (share, shown) in
+            [(1.0, "100%"), (0.01, "1%"), (0.07, "7%"), (0.29, "29%"), (0.0, "0%")]
+        {
+            assert_eq!(percent(share), shown);
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use super::{Where, link::Opened};
 use crate::{
-    commands::{exit::Exit, output},
+    commands::{
+        exit::Exit,
+        output::{self, counted},
+    },
     testnet::live_links::{LiveLinks, Seen},
 };
 use anyhow::bail;
@@ -57,6 +60,14 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
     }
     let (sides, rest) = sides(&links, &args.groups)?;
     crate::commands::block_on(async {
+        let replaced = links.cut_into()?;
+        if let Some(parts) = replaced {
+            eprintln!(
+                "this replaces the cut that was there, into {}: who was apart by it and is in one group now comes \
+                 together again",
+                counted(parts, "component")
+            );
+        }
         let begin = Instant::now();
         let deaf = links.part(&sides, args.lasts).await?;
         let crossing = |seen: &[Option<Seen>]| {
@@ -73,6 +84,18 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
             let text = "sessions between the groups are still there: see `kette net link show`";
             return Err(Exit::TimedOut(text.to_owned()).into());
         };
+        if replaced.is_some() {
+            // Sessions that the cut before had ended come back: how many parts there are shows when they are.
+            let together = |seen: &[Option<Seen>]| {
+                let parts = links.parts(|node| seen[node].is_some());
+                parts.is_ok_and(|parts| links.components(seen) <= parts.unwrap_or(1))
+            };
+            if links.until(Instant::now(), GONE_WITHIN, together).await.is_none() {
+                eprintln!(
+                    "not all sessions within the groups are back yet: see `kette net topology`"
+                );
+            }
+        }
         let components = links.components(&links.look().await);
         let ms = u64::try_from(took.as_millis())?;
         let groups = groups(&links, &sides);
@@ -81,6 +104,7 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
             let seconds = args.lasts.map(|lasts| lasts.as_secs());
             let value = json!({
                 "groups": groups, "components": components, "down": deaf, "ms": ms, "for_seconds": seconds,
+                "replaced": replaced.is_some(),
             });
             return output::print(&value, true);
         }
@@ -93,9 +117,10 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
             None => "`kette net heal` ends it".to_owned(),
         };
         output::line(&format!(
-            "cut into {} groups: {}; no session between them after {ms} ms, {components} components; {end}",
+            "cut into {} groups: {}; no session between them after {ms} ms, {}; {end}",
             groups.len(),
             shown.join(" / "),
+            counted(components, "component"),
         ))
     })
 }

@@ -115,9 +115,18 @@ fn tell(name: &str, restored: &Restored) -> anyhow::Result<()> {
         output::line(&format!("down, as before: {}; `kette net {verb}`", down.join(", ")))?;
     }
     if let Some(parts) = restored.cut_into {
-        output::line(&format!(
-            "cut into {parts} components, as it was then; `kette net heal` makes it one"
-        ))?;
+        let end = match restored.cut_for_seconds {
+            Some(seconds) => {
+                format!("the nodes heal it in {seconds} s, `kette net heal` makes it one now")
+            }
+            None => "`kette net heal` makes it one".to_owned(),
+        };
+        output::line(&format!("cut into {parts} components, as it was then; {end}"))?;
+    }
+    if restored.cut_ended {
+        output::line(
+            "it was cut then, for a time that is over: the network is whole; `kette net partition` cuts it again",
+        )?;
     }
     Ok(())
 }
