@@ -23,11 +23,20 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if error.use_stderr() && cli::asks_for_json(std::env::args_os()) {
+                commands::exit::report_usage(&error);
+            }
+            error.exit()
+        }
+    };
+    let json = cli.json;
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            commands::exit::report(&error);
+            commands::exit::report(&error, json);
             commands::exit::code(&error)
         }
     }

@@ -136,6 +136,19 @@ pub fn tests() -> impl Iterator<Item = &'static str> {
     TESTS.iter().map(|(name, _)| *name)
 }
 
+/// Says which networks are embedded, first of all the one whose name is most like `name`.
+pub fn known(name: &str) -> String {
+    let hint = kette_sim::scenario::nearest(name, networks().chain(scenarios()).chain(tests()))
+        .map_or_else(String::new, |nearest| format!("did you mean `{nearest}`? "));
+    let list = |names: &mut dyn Iterator<Item = &'static str>| names.collect::<Vec<_>>().join(", ");
+    format!(
+        "{hint}There are the networks {}; the tests {}; the scenarios {}",
+        list(&mut networks()),
+        list(&mut tests()),
+        list(&mut scenarios())
+    )
+}
+
 /// Returns the file of an embedded network, scenario or test.
 pub fn network_text(name: &str) -> Option<&'static str> {
     NETWORKS

@@ -91,6 +91,6 @@ fn load(file: &std::path::Path) -> anyhow::Result<kette_types::ChainSpec> {
 
 fn println(text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
-    writeln!(std::io::stdout(), "{text}")?;
+    writeln!(output::stdout(), "{text}")?;
     Ok(())
 }

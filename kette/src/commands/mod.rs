@@ -48,7 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::VerifyFinality(args) => verify_finality::run(&args, json),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "kette", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command, "kette", &mut output::stdout());
             Ok(())
         }
     }

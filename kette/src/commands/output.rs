@@ -1,14 +1,17 @@
 //! How results are printed: JSON as it is, or aligned lines for people.
 
 use serde_json::Value;
-use std::io::Write as _;
+use std::{
+    io::{Stdout, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Prints a value: JSON with `--json`, otherwise `key  value` lines.
 ///
 /// # Errors
 /// If standard output is closed.
 pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
         return Ok(());
@@ -30,6 +33,25 @@ pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Standard output, for a result: what is an error later is not said there again.
+pub fn stdout() -> Stdout {
+    begin();
+    std::io::stdout()
+}
+
+/// Says that something of a result may be on standard output.
+pub fn begin() {
+    BEGUN.store(true, Ordering::Relaxed);
+}
+
+/// Tells whether something of a result may be on standard output.
+pub fn is_begun() -> bool {
+    BEGUN.load(Ordering::Relaxed)
+}
+
+/// One for the process, as standard output is.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 /// Counts things for people: `1 node`, `2 nodes`.
 pub fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
@@ -40,7 +62,7 @@ pub fn counted(count: usize, thing: &str) -> String {
 /// # Errors
 /// If standard output is closed.
 pub fn line(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+    Ok(writeln!(stdout().lock(), "{text}")?)
 }
 
 /// Prints text as it is.
@@ -48,7 +70,7 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If standard output is closed.
 pub fn raw(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(stdout().lock().write_all(text.as_bytes())?)
 }
 
 /// Prints rows under headings, columns aligned.
@@ -62,7 +84,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout().lock();
     let mut line = |cells: Vec<&str>| -> std::io::Result<()> {
         let padded: Vec<String> =
             cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();

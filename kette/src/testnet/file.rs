@@ -22,10 +22,7 @@ pub fn load(name: &str) -> anyhow::Result<NetworkFile> {
     }
     let path = Path::new(name);
     if !path.exists() {
-        bail!(
-            "`{name}` is neither a preset ({}) nor a file",
-            presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
-        );
+        bail!("`{name}` is neither a file nor a preset: {}", presets::known(name));
     }
     let mut file = crate::input::network(path)?;
     if !presets::has_genesis(&file.network.chain) {

@@ -110,6 +110,77 @@ fn call(net: &Net, words: &str, json: bool) -> Ran {
     kette(&args)
 }
 
+/// What cannot be done where there is no network, with how it ends. Not here is what has nothing that can fail.
+const FAILS: &[(&str, i64)] = &[
+    ("ps", 3),
+    ("status", 3),
+    ("wait-sync", 3),
+    ("topology", 3),
+    ("monitor --once", 3),
+    ("exporter", 3),
+    ("observability", 3),
+    ("link show", 3),
+    ("link set a b --latency 5", 2),
+    ("link clear", 3),
+    ("partition --groups a/b --for soon", 2),
+    ("partition --groups a/b", 3),
+    ("heal", 3),
+    ("pause b", 3),
+    ("resume b", 3),
+    ("kill b", 3),
+    ("start b", 3),
+    ("stop", 2),
+    ("stop b", 3),
+    ("restart b", 3),
+    ("mine b off", 3),
+    ("clock skew b 0", 3),
+    ("byz b honest", 3),
+    ("upgrade b --binary ^", 3),
+    ("fork create --depth 1", 3),
+    ("load --rate 5", 3),
+    ("exec a -- status", 3),
+    ("logs -n 2", 3),
+    ("add late", 3),
+    ("rm late", 3),
+    ("snapshot load one", 2),
+    ("generate --nodes 2 --out /dev/null/x", 2),
+    ("run nosuch", 2),
+    ("report /dev/null/x", 2),
+    ("show nosuch", 2),
+    ("test nosuch", 2),
+    ("up --file nosuch", 2),
+    ("down", 3),
+    ("nosuch", 2),
+];
+
+#[test]
+fn every_verb_that_fails_says_so_as_json() {
+    let net = Net::empty();
+    for (words, exit) in FAILS {
+        let ran = call(&net, words, true);
+        let said: Value = serde_json::from_str(&ran.out)
+            .unwrap_or_else(|error| panic!("{words}: {error}: {ran:?}"));
+        assert_eq!(
+            (&said["exit"], i64::from(ran.code)),
+            (&Value::from(*exit), *exit),
+            "{words}: {ran:?}"
+        );
+        let error = said["error"].as_str().expect("words");
+        assert!(!error.is_empty() && !error.contains("\n"), "{words}: {error}");
+        // The same words go to standard error, there with line breaks and how to use the command.
+        let prose = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(prose.contains(error), "{words}: {ran:?}");
+    }
+    let verb = |words: &&str| words.split(' ').next().unwrap_or_default().to_owned();
+    let failing: BTreeSet<String> = FAILS.iter().map(|(words, _)| verb(words)).collect();
+    for (words, _) in CALLS {
+        assert!(failing.contains(&verb(words)) || verb(words) == "presets", "{words} is missing");
+    }
+    // What another command of the line says is said once.
+    let plain = call(&net, "ps", false);
+    assert!(plain.out.is_empty() && plain.err.contains("no network at"), "{plain:?}");
+}
+
 #[test]
 fn every_verb_speaks_to_people_and_with_json_to_programs() {
     let ports = Ports::claim();

@@ -1,7 +1,7 @@
 //! `kette net exec`: a `kette` command that asks a node of a network.
 
 use super::Where;
-use crate::commands::exit::Exit;
+use crate::commands::{exit::Exit, output};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use std::process::Command;
@@ -39,6 +39,8 @@ pub fn run(args: &Exec, json: bool) -> anyhow::Result<()> {
         command.arg("--json");
     }
     let status = command.args(&args.args).status().context("cannot run kette")?;
+    // What it printed is the result, its error as well.
+    output::begin();
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => Err(Exit::Failed("the command failed".to_owned()).into()),

@@ -83,7 +83,7 @@ pub fn run(args: GenerateArgs, json: bool) -> anyhow::Result<()> {
         return output::print(&serde_json::to_value(&written)?, true);
     }
     for path in &written.files {
-        writeln!(std::io::stdout(), "{}", path.display())?;
+        writeln!(output::stdout(), "{}", path.display())?;
     }
     let out = args.out.display();
     let keys = match written.insecure_keys {

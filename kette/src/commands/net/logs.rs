@@ -1,9 +1,12 @@
 //! `kette net logs`: the logs of all nodes as one, in the order of time.
 
 use super::Where;
-use crate::testnet::{
-    directory::{Directory, Manifest},
-    logs::{self, Names},
+use crate::{
+    commands::output,
+    testnet::{
+        directory::{Directory, Manifest},
+        logs::{self, Names},
+    },
 };
 use anyhow::Context as _;
 use clap::Args;
@@ -55,7 +58,7 @@ pub fn run(args: &Logs, json: bool) -> anyhow::Result<()> {
         wanted.as_ref().is_none_or(|wanted| line.text.to_lowercase().contains(wanted.as_str()))
     };
     let width = merged.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout().lock();
     let names = Names::of(&manifest);
     let mut show = |line: &Line| {
         writeln!(out, "{}", line.shown(width, &names, json)).and_then(|()| out.flush())

@@ -235,10 +235,7 @@ fn show(preset: &str, json: bool) -> anyhow::Result<()> {
     match presets::network_text(preset) {
         Some(text) if json => output::print(&json!({ "preset": preset, "toml": text }), true),
         Some(text) => output::raw(text),
-        None => Err(anyhow::anyhow!(
-            "no preset `{preset}`; there are: {}",
-            presets::networks().chain(presets::scenarios()).collect::<Vec<_>>().join(", ")
-        )),
+        None => Err(anyhow::anyhow!("no preset `{preset}`: {}", presets::known(preset))),
     }
 }
 
@@ -339,7 +336,7 @@ fn summary(directory: &Directory, up: &launch::Up) -> anyhow::Result<()> {
         ),
     };
     let text = format!(
-        "\nnetwork `{}` is up: {} nodes, {} sessions, {state}, {:.1} s after the first start\n\
+        "\nnetwork `{}` is up: {}, {}, {state}, {:.1} s after the first start\n\
          chain id {}, JSON-RPC {rpc} (HTTP and WebSocket), funded accounts from the mnemonic\n  {}\n\n\
          try:\n\
          \x20 kette net status{home}\n\
@@ -350,8 +347,8 @@ fn summary(directory: &Directory, up: &launch::Up) -> anyhow::Result<()> {
          \x20 kette net logs -f{home}\n\
          \x20 kette net down{home}\n",
         manifest.name,
-        status.nodes,
-        status.sessions,
+        output::counted(status.nodes, "node"),
+        output::counted(status.sessions, "session"),
         up.took.as_secs_f64(),
         manifest.chain_id,
         presets::MNEMONIC,
@@ -359,7 +356,7 @@ fn summary(directory: &Directory, up: &launch::Up) -> anyhow::Result<()> {
         alloy_primitives::hex::encode(from.to_bytes()),
     );
     use std::io::Write as _;
-    write!(std::io::stdout(), "{text}")?;
+    write!(output::stdout(), "{text}")?;
     Ok(())
 }
 
@@ -389,13 +386,13 @@ fn show_status(place: &Where, json: bool) -> anyhow::Result<()> {
     } else {
         nodes::network(&status)?;
         eprintln!(
-            "\n{}: {} of {} running, {} connected, {} sessions, {}, handshakes {} ({} %), {} at height {}, \
+            "\n{}: {} of {} running, {} connected, {}, {}, handshakes {} ({} %), {} at height {}, \
              final {}",
             status.name,
             status.running,
             status.nodes,
             status.connected,
-            status.sessions,
+            output::counted(status.sessions, "session"),
             output::counted(status.components, "component"),
             status.handshakes,
             status.handshake_success,

@@ -135,7 +135,7 @@ pub(super) fn document(
 }
 
 fn print(report: &Report, directory: &Directory, keep: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout().lock();
     writeln!(out)?;
     let mut line = |name: &str, text: String| writeln!(out, "{name:<13}{text}");
     line(

@@ -75,7 +75,7 @@ pub fn run(args: &DiffArgs, json: bool) -> anyhow::Result<()> {
         });
         output::print(&value, true)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         writeln!(out, "commits {} and {}", a.commit, b.commit)?;
         for pair in &pairs {
             writeln!(out, "{}", pair.words())?;

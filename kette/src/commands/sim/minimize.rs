@@ -108,7 +108,7 @@ pub fn run(args: &MinimizeArgs, json: bool) -> anyhow::Result<()> {
         output::print(&value, true)?;
         return judge(&small, &out);
     }
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = output::stdout().lock();
     writeln!(stdout, "VIOLATION of {}: {}", violation.checker, violation.what)?;
     writeln!(
         stdout,

@@ -70,7 +70,7 @@ fn value(report: &ReplayReport) -> Value {
 }
 
 fn print(report: &ReplayReport) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = output::stdout().lock();
     let peers = &report.header.config.peers;
     writeln!(out, "node        {} {}", peers.moniker, peers.me)?;
     writeln!(out, "recorded by {} ({})", report.header.version, report.header.commit)?;

@@ -105,7 +105,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
     };
     replay.skip(&mut run, first);
     let width = if std::io::stdout().is_terminal() { trace::terminal_width() } else { None };
-    let mut reader = trace::Reader::new(&mut run, Box::new(std::io::stdout()), width);
+    let mut reader = trace::Reader::new(&mut run, Box::new(output::stdout()), width);
     let keep = if args.trace || args.from_event.is_some() { usize::MAX } else { LAST };
     let lines = replay.watch(&mut run, &mut reader, json, keep)?;
     replay.progress.clear();
@@ -134,7 +134,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
         });
         output::print(&value, true)?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         writeln!(out, "\nseed {seed}, event {event}, {at:.6} s virtual")?;
         let wanted = args.until_event.or(args.from_event).filter(|wanted| *wanted > event);
         if let Some(wanted) = wanted.filter(|_| !replay.is_stopped()) {
@@ -146,7 +146,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
         }
         drop(out);
         state::print(&nodes)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         for violation in violations {
             let (checker, what, event) = (violation.checker, &violation.what, violation.event);
             writeln!(out, "\nVIOLATION of {checker} at event {event}: {what}")?;
@@ -154,7 +154,7 @@ pub fn run(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
     }
     match violations.len() {
         _ if replay.is_stopped() => Err(Exit::Interrupted("interrupted".to_owned()).into()),
-        0 if !json => Ok(writeln!(std::io::stdout(), "\nno violation up to here")?),
+        0 if !json => Ok(writeln!(output::stdout(), "\nno violation up to here")?),
         0 => Ok(()),
         count => Err(Exit::Unsafe(words::counted(count as u64, "violation")).into()),
     }
@@ -202,7 +202,7 @@ impl Replay {
     ) -> anyhow::Result<Vec<String>> {
         let direct = !json && keep == usize::MAX;
         let mut last: VecDeque<String> = VecDeque::new();
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         if !json {
             self.progress.clear();
             writeln!(out, "{}", reader.head())?;

@@ -10,7 +10,10 @@ use super::{
     trace, words,
 };
 use crate::{
-    commands::exit::{self, Exit},
+    commands::{
+        exit::{self, Exit},
+        output,
+    },
     report,
 };
 use anyhow::{Context as _, bail};
@@ -161,7 +164,7 @@ fn trace_out(path: &Path) -> anyhow::Result<(TraceOut, Option<usize>)> {
     if path == Path::new("-") {
         let terminal = std::io::stdout().is_terminal();
         let width = if terminal { trace::terminal_width() } else { None };
-        return Ok((Box::new(BufWriter::new(std::io::stdout())), width));
+        return Ok((Box::new(BufWriter::new(output::stdout())), width));
     }
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok((Box::new(BufWriter::new(file)), None))
@@ -217,7 +220,7 @@ impl<'a> Printer<'a> {
             // The runs go between the head's last field and the tail's first one.
             let head = head.to_string();
             let open = head.strip_suffix('}').unwrap_or(&head);
-            write!(std::io::stdout(), "{open},\"runs\":[")?;
+            write!(output::stdout(), "{open},\"runs\":[")?;
         }
         Ok(printer)
     }
@@ -241,8 +244,8 @@ impl<'a> Printer<'a> {
         }
         let comma = if self.runs == 0 { "" } else { "," };
         self.runs += 1;
-        writeln!(std::io::stdout(), "{comma}")?;
-        write!(std::io::stdout(), "{value}")?;
+        writeln!(output::stdout(), "{comma}")?;
+        write!(output::stdout(), "{value}")?;
         Ok(())
     }
 
@@ -273,7 +276,7 @@ impl<'a> Printer<'a> {
         });
         let tail = tail.to_string();
         let rest = tail.strip_prefix('{').unwrap_or(&tail);
-        writeln!(std::io::stdout(), "\n],{rest}")?;
+        writeln!(output::stdout(), "\n],{rest}")?;
         Ok(())
     }
 }

@@ -276,7 +276,7 @@ pub fn show(args: &ShowArgs, json: bool) -> anyhow::Result<()> {
     if json {
         return output::print(&serde_json::to_value(NetworkFile::parse(&text)?)?, true);
     }
-    Ok(write!(std::io::stdout(), "{text}")?)
+    Ok(write!(output::stdout(), "{text}")?)
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ pub fn print_row(row: &Row) -> anyhow::Result<()> {
         blocks.stale_rate * 100.0,
         blocks.reorg_depth_max,
     );
-    Ok(writeln!(std::io::stdout(), "{line}")?)
+    Ok(writeln!(output::stdout(), "{line}")?)
 }
 
 impl Tally {
@@ -237,7 +237,7 @@ impl Tally {
     /// # Errors
     /// If standard output is closed.
     pub fn print(&self, wanted: u64, cost: &Cost, setting: &Setting) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         let runs = self.rows.len();
         let each = if runs > 1 { ", medians over runs" } else { "" };
         let events = self.events();
@@ -317,7 +317,7 @@ impl Tally {
     }
 
     fn print_notes(&self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         for (seed, note) in self.notes.iter().take(NOTES_MAX) {
             writeln!(out, "note: seed {seed}: {note}")?;
         }
@@ -340,7 +340,7 @@ impl Tally {
             let runs = format!("{}/{}", count.held, count.runs);
             vec![verdict.to_owned(), runs, count.check.clone(), count.seen.clone()]
         };
-        writeln!(std::io::stdout())?;
+        writeln!(output::stdout())?;
         let rows: Vec<Vec<String>> = self.checks.iter().map(row).collect();
         output::table(&["CHECK", "RUNS", "WHAT", "SEEN"], &rows)
     }
@@ -348,7 +348,7 @@ impl Tally {
 
 impl Failure {
     fn print(&self, setting: &Setting) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = output::stdout().lock();
         let seed = self.seed;
         for violation in &self.violations {
             let Violation { checker, what, event, at_micros } = violation;

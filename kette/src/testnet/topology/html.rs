@@ -1,6 +1,7 @@
 //! A topology as one page: the drawing, and the same as tables. Nothing is loaded from elsewhere.
 
 use super::{Topology, escape, svg};
+use crate::commands::output::counted;
 
 /// Returns the page.
 pub fn html(topology: &Topology) -> String {
@@ -51,12 +52,12 @@ pub fn html(topology: &Topology) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{name}: topology</title>\n\
          <style>{CSS}</style></head>\n<body><main><h1>{name}</h1>\n{}\
-         <p>{} sessions, {} ends; first dials {}</p>\n<ul>{components}</ul>\n\
+         <p>{}, {} ends; first dials {}</p>\n<ul>{components}</ul>\n\
          <table><tr><th>node<th>tier<th>region<th>state<th>component<th>in<th>out<th>first dial</tr>\n{nodes}</table>\n\
          <table><tr><th>a<th>b<th>dialled by<th>kind<th>round trip, ms<th>age, s</tr>\n{links}</table>\n\
          </main></body></html>\n",
         svg(topology),
-        topology.links.len(),
+        counted(topology.links.len(), "session"),
         topology.session_ends,
         topology.spread(),
     )

@@ -29,9 +29,9 @@ pub fn svg(topology: &Topology) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          font-family=\"sans-serif\" font-size=\"11\" fill=\"none\" stroke=\"currentColor\">\n\
-         <title>{}: {} sessions, {}</title>\n",
+         <title>{}: {}, {}</title>\n",
         escape(&topology.name),
-        topology.links.len(),
+        counted(topology.links.len(), "session"),
         counted(topology.components.len(), "component")
     );
     for link in &topology.links {

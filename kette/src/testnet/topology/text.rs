@@ -1,6 +1,7 @@
 //! A topology as a tree for people: tiers, below each node who dialled it first, then its other sessions.
 
 use super::{Place, Topology};
+use crate::commands::output::counted;
 use std::fmt::Write as _;
 
 /// Returns the tree.
@@ -20,10 +21,10 @@ fn write(out: &mut String, topology: &Topology) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "{}: {running} of {} nodes, {} sessions ({} ends), {components}",
+        "{}: {running} of {} nodes, {} ({} ends), {components}",
         topology.name,
         topology.nodes.len(),
-        topology.links.len(),
+        counted(topology.links.len(), "session"),
         topology.session_ends
     )?;
     if topology.components.len() > 1 {

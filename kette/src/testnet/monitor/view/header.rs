@@ -1,7 +1,10 @@
 //! Three lines about the whole network.
 
 use super::words;
-use crate::testnet::{monitor::model::Model, score::Band};
+use crate::{
+    commands::output::counted,
+    testnet::{monitor::model::Model, score::Band},
+};
 use ratatui::{
     Frame,
     layout::Rect,
@@ -47,11 +50,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     .map(|(name, points)| format!(" -{points}{name}"))
     .collect();
     let second = format!(
-        " {}/{} up  {}  {} sessions  errors {}/min  parts {}+{}{penalties}{conflict}",
+        " {}/{} up  {}  {}  errors {}/min  parts {}+{}{penalties}{conflict}",
         status.running,
         status.nodes,
         components(model),
-        status.sessions,
+        counted(status.sessions, "session"),
         status.errors,
         parts.running_share,
         parts.connected_bonus,
