@@ -60,7 +60,10 @@ fn four_validators_lose_nothing_of_a_mixed_load() {
     assert!(ran.err.contains("offered"), "progress goes to standard error: {}", ran.err);
 
     // The same seed again: the accounts have what they need, and go on with their nonces.
-    let again = net.run("load", &["--rate", "max", "--transactions", "500", "--seed", "7"]);
+    assert!(ran.err.contains("all is handed in after"), "{}", ran.err);
+    let short = ["--rate", "max", "--transactions", "500", "--seed", "7", "--wait", "included"];
+    let again = net.run("load", &short);
+    assert!(!again.err.contains("is final"), "{}", again.err);
     let again = again.json();
     assert_eq!((number(&again["committed"]["count"]), again["ok"].clone()), (500, true.into()));
 }

@@ -5,7 +5,7 @@ use crate::{
     commands::{block_on, exit::Exit, output},
     testnet::{
         directory::Directory,
-        load::{self, Endpoint, Mix, PER_SENDER_MAX, Wish},
+        load::{self, Endpoint, Mix, PER_SENDER_MAX, Wait, Wish},
     },
 };
 use anyhow::ensure;
@@ -55,6 +55,10 @@ pub struct LoadArgs {
     /// How long to wait when no block takes anything up any more.
     #[arg(long, default_value = "120s", value_parser = parse_duration)]
     patience: Duration,
+    /// What to wait for when all is handed in: that it is in blocks, or that the last of them is final, which takes long
+    /// where finality is a number of blocks.
+    #[arg(long, value_enum, default_value = "final")]
+    wait: Wait,
     /// Do not watch pools: no propagation in the report, less work for nodes and client.
     #[arg(long)]
     no_propagation: bool,
@@ -101,7 +105,7 @@ pub fn run(args: LoadArgs, json: bool) -> anyhow::Result<()> {
     if json {
         output::print(&serde_json::to_value(&report)?, true)?;
     } else {
-        write!(std::io::stdout(), "{}", report.text())?;
+        write!(output::stdout(), "{}", report.text())?;
     }
     let objections = report.objections();
     if objections.is_empty() { Ok(()) } else { Err(Exit::Failed(objections.join("\n")).into()) }
@@ -169,6 +173,7 @@ impl LoadArgs {
             open_max: self.open.min(self.senders * PER_SENDER_MAX),
             patience: self.patience,
             with_pools: !self.no_propagation,
+            wait: self.wait,
         })
     }
 }

@@ -69,6 +69,17 @@ pub struct Wish {
     pub patience: Duration,
     /// Whether pools are watched.
     pub with_pools: bool,
+    /// What is waited for when everything is handed in.
+    pub wait: Wait,
+}
+
+/// Until when a load is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wait {
+    /// Everything that was taken is in a block.
+    Included,
+    /// The last of these blocks is final.
+    Final,
 }
 
 /// A wish that cannot be fulfilled as it is: transactions of one sender that are in no block. Pools hold 1,000.
@@ -135,10 +146,17 @@ pub async fn run(
     let follower = Follower::new(endpoints.clone(), index, desk.clone(), included.clone());
     let follower = tokio::spawn(follower.run(told));
     let outcomes = hand_in(wish, &endpoints, &desk, &included, &mut tell).await?;
+    tell(format!(
+        "all is handed in after {:.0} s; waiting until it is in blocks, at most {} s without progress",
+        desk.began.elapsed().as_secs_f64(),
+        wish.patience.as_secs()
+    ));
     drain(wish, &desk, &included, &mut tell).await;
     let to = height_of_any(&endpoints).await.max(from);
     let late = behind(&endpoints, to, wish.patience).await;
-    await_finality(wish, first, &desk, to).await?;
+    if wish.wait == Wait::Final {
+        await_finality(wish, first, &desk, to, &mut tell).await?;
+    }
     // The receiver may be gone only if all watchers ended.
     let _ = stop.send(true);
     let mut seen: Vec<Seen> = Vec::new();
@@ -347,11 +365,16 @@ async fn drain(wish: &Wish, desk: &Desk, included: &AtomicU64, tell: &mut impl F
             told = Instant::now();
             tell(progress(desk, included));
         }
-        if timeout_at(until, block).await.is_err() {
+        // Also without blocks there is something to tell.
+        let next = until.min(Instant::now() + WAIT_TOLD_EVERY);
+        if timeout_at(next, block).await.is_err() && Instant::now() >= until {
             return;
         }
     }
 }
+
+/// How often is told what is waited for while nothing happens.
+const WAIT_TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Waits until this height is final, at most as long as nothing may move.
 async fn await_finality(
@@ -359,14 +382,36 @@ async fn await_finality(
     endpoint: &Endpoint,
     desk: &Desk,
     height: u64,
+    tell: &mut impl FnMut(String),
 ) -> anyhow::Result<()> {
-    let until = Instant::now() + wish.patience;
+    let began = Instant::now();
+    let until = began + wish.patience;
+    let mut told: Option<Instant> = None;
     loop {
         let block = desk.block.notified();
-        let is_final = endpoint.finalized().await?.is_none_or(|number| number >= height);
-        if is_final || timeout_at(until, block).await.is_err() {
+        let Some(number) = endpoint.finalized().await? else { return Ok(()) };
+        if number >= height {
             return Ok(());
         }
+        let left = until.saturating_duration_since(Instant::now()).as_secs();
+        if left == 0 {
+            tell(format!(
+                "block {height} is not final after {} s (--patience): finality in the report is that of blocks up to \
+                 {number}",
+                wish.patience.as_secs()
+            ));
+            return Ok(());
+        }
+        if told.is_none_or(|told| told.elapsed() >= WAIT_TOLD_EVERY) {
+            let how = if told.is_none() { "; --wait included does not wait for it" } else { "" };
+            tell(format!(
+                "all is in blocks; waiting until the last, {height}, is final: final is {number}, at most {left} s \
+                 more{how}"
+            ));
+            told = Some(Instant::now());
+        }
+        // No block within this time: something is told, or it is the end.
+        let _ = timeout_at(until.min(Instant::now() + WAIT_TOLD_EVERY), block).await;
     }
 }
 
