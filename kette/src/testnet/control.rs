@@ -4,7 +4,7 @@
 //! command that is killed leaves nothing unknown behind.
 
 use super::{
-    directory::{Directory, Manifest, ProcessId},
+    directory::{Did, Directory, Manifest, ProcessId, Told},
     launch,
     listener::Listener,
     lock::lock,
@@ -12,7 +12,8 @@ use super::{
     snapshot, start,
 };
 use crate::{client::Client, commands::exit::Exit, run::home::Home};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use kette_types::ChainSpec;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::{
@@ -102,6 +103,15 @@ impl Control {
         &self.manifest.nodes[node].plan.name
     }
 
+    /// Reads the chain of the network.
+    ///
+    /// # Errors
+    /// If it has no nodes, or its genesis file is damaged.
+    pub fn spec(&self) -> anyhow::Result<ChainSpec> {
+        let first = self.manifest.nodes.first().context("a network without nodes")?;
+        Home::new(self.directory.node(&first.plan.name)).load_genesis()
+    }
+
     /// Returns what a node can be asked with.
     ///
     /// # Errors
@@ -133,9 +143,15 @@ impl Control {
     /// If it does not end, or shares a process.
     pub fn kill(&mut self, node: usize) -> anyhow::Result<Ended> {
         let Some(process) = self.process(node) else { return Ok(Ended::Down) };
-        self.owns_process(node, process, "killed")?;
+        if let Some(host) = process.host {
+            let why = format!(
+                "SIGKILL ends a whole process: `kill -9 {host}` ends all its nodes at once, and `kette net up` goes on"
+            );
+            return Err(self.shares(node, host, "killed", &why));
+        }
         process.signal(Signal::SIGKILL);
         self.gone(node, process, STOP_WITHIN)?;
+        self.told(node, Did::Killed)?;
         Ok(Ended::Killed)
     }
 
@@ -148,6 +164,7 @@ impl Control {
         if process.host.is_some() {
             start::stop_thread(&self.directory, self.name(node))?;
             self.gone(node, process, STOP_WITHIN)?;
+            self.told(node, Did::Stopped)?;
             return Ok(Ended::Stopped);
         }
         // Who stands still does not hear that it is to end.
@@ -155,6 +172,7 @@ impl Control {
         process.signal(Signal::SIGTERM);
         if process.wait_gone(STOP_WITHIN) {
             self.gone(node, process, Duration::ZERO)?;
+            self.told(node, Did::Stopped)?;
             return Ok(Ended::Stopped);
         }
         self.kill(node)
@@ -164,23 +182,46 @@ impl Control {
     ///
     /// # Errors
     /// If it shares a process.
-    pub fn pause(&self, node: usize, still: bool) -> anyhow::Result<bool> {
+    pub fn pause(&mut self, node: usize, still: bool) -> anyhow::Result<bool> {
         let Some(process) = self.process(node) else { return Ok(false) };
-        self.owns_process(node, process, "paused")?;
-        Ok(process.signal(if still { Signal::SIGSTOP } else { Signal::SIGCONT }))
+        match (process.host, still) {
+            (None, _) => {}
+            (Some(host), true) => {
+                let why = format!(
+                    "SIGSTOP holds a whole process: `kill -STOP {host}` holds all its nodes, `kill -CONT {host}` lets \
+                     them go on"
+                );
+                return Err(self.shares(node, host, "paused", &why));
+            }
+            (Some(host), false) => {
+                let why = format!(
+                    "no node of it can have been paused alone; if somebody held the process, `kill -CONT {host}` lets \
+                     all its nodes go on"
+                );
+                return Err(self.shares(node, host, "resumed", &why));
+            }
+        }
+        let told = process.signal(if still { Signal::SIGSTOP } else { Signal::SIGCONT });
+        if told {
+            self.told(node, if still { Did::Paused } else { Did::Resumed })?;
+        }
+        Ok(told)
     }
 
-    /// Refuses what only a process of its own can be done to.
-    fn owns_process(&self, node: usize, process: ProcessId, done: &str) -> anyhow::Result<()> {
-        match process.host {
-            None => Ok(()),
-            Some(host) => bail!(
-                "{} cannot be {done}: it shares process {host} with all nodes (--in-process); `kette net stop` and \
-                 `restart` work on one node, `kill -9 {host}` ends all at once, and `kette net up` goes on; \
-                 `kette net down`, then `kette net up --in-process=false` gives each a process",
-                self.name(node)
-            ),
-        }
+    /// Writes down what was done to a node's process.
+    fn told(&mut self, node: usize, did: Did) -> anyhow::Result<()> {
+        self.manifest.nodes[node].told = Some(Told::now(did));
+        self.save()
+    }
+
+    /// Says why a verb needs a node with a process of its own.
+    fn shares(&self, node: usize, host: i32, done: &str, why: &str) -> anyhow::Error {
+        let name = self.name(node);
+        anyhow::anyhow!(
+            "{name} cannot be {done}: it shares process {host} with all nodes (--in-process). {why}. \
+             `kette net stop {name}` and `restart {name}` work on it alone; `kette net down`, then \
+             `kette net up --in-process=false` gives each node a process"
+        )
     }
 
     /// Starts a node unless it runs; returns whether it did not.
@@ -204,7 +245,7 @@ impl Control {
         let mining = self.manifest.nodes[node].plan.miner;
         start::host(&self.directory, &mut self.manifest)?;
         start::start(&self.directory, &mut self.manifest, node, mining)?;
-        self.save()?;
+        self.told(node, Did::Started)?;
         Ok(true)
     }
 

@@ -1,7 +1,7 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
 use super::plan::Ports;
-use crate::{presets, whole_file};
+use crate::{presets, run::home::Home, whole_file};
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, select};
 use kette_types::PeerId;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// A network on disk.
@@ -70,6 +71,60 @@ pub struct ManifestNode {
     /// It joined later: the network's file does not have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
+    /// What a command did to its process last, since the network came up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// What a command did to a node's process: the node itself can often not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    pub did: Did,
+}
+
+/// What commands do to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Did {
+    /// SIGKILL.
+    Killed,
+    /// SIGTERM.
+    Stopped,
+    /// It was down.
+    Started,
+    /// SIGSTOP.
+    Paused,
+    /// SIGCONT.
+    Resumed,
+}
+
+impl Told {
+    /// Says that it was done now.
+    pub fn now(did: Did) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), did }
+    }
+}
+
+impl Did {
+    /// Returns the word for it, and what it means.
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Killed => ("killed", "its process was killed"),
+            Self::Stopped => ("stopped", "its process was told to end"),
+            Self::Started => ("started", "its process was started"),
+            Self::Paused => ("paused", "its process stands still"),
+            Self::Resumed => ("resumed", "its process goes on"),
+        }
+    }
+
+    /// Tells whether the node is away since.
+    pub const fn is_away(self) -> bool {
+        matches!(self, Self::Killed | Self::Stopped | Self::Paused)
+    }
 }
 
 /// A process, or a thread of a host, that cannot be mistaken for a later one with the same number.
@@ -89,7 +144,7 @@ impl Manifest {
     pub fn forget_processes(&mut self) {
         self.host = None;
         for node in &mut self.nodes {
-            node.process = None;
+            (node.process, node.told) = (None, None);
         }
     }
 
@@ -269,6 +324,9 @@ impl Directory {
         for node in &manifest.nodes {
             self.remove_node(&node.plan.name)?;
         }
+        for name in self.left_behind()? {
+            self.remove_node(&name)?;
+        }
         let (socket, log) = (super::host::socket_path(self), self.host_log());
         for path in [self.network_file(), self.genesis(), self.run_file(), socket, log] {
             whole_file::remove(&path)?;
@@ -276,6 +334,23 @@ impl Directory {
         remove_dir(&self.observability())?;
         super::snapshot::forget(self)?;
         whole_file::remove(&self.manifest_path())
+    }
+
+    /// Returns the names of nodes that are here and in no list any more: they left, or another network replaced theirs.
+    /// What makes them nodes of a network is a directory with a chain and an identity, and a log beside it.
+    fn left_behind(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let entries = fs::read_dir(&self.0);
+        for entry in entries.with_context(|| format!("cannot read {}", self.0.display()))? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let home = Home::new(entry.path());
+            let is_node = home.genesis().is_file() && home.node_key().is_file();
+            if entry.file_type()?.is_dir() && is_node && self.log(&name).is_file() {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// Removes what is left of a purged network: the lock, whose holder does this, and the directory if nothing else is

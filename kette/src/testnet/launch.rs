@@ -14,7 +14,11 @@ use super::{
     start::{self, Task},
     status::{self, NetworkStatus},
 };
-use crate::{commands::exit::Exit, run::home::Home, validator_key::ValidatorKey};
+use crate::{
+    commands::{exit::Exit, output::counted},
+    run::home::Home,
+    validator_key::ValidatorKey,
+};
 use anyhow::bail;
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, Profile, plan::ROUND_ROBIN, region};
 use nix::sys::signal::Signal;
@@ -204,6 +208,7 @@ pub(super) fn prepare(
             // It was left without nodes, or a launcher was killed before it told it of any.
             host::end(host)?;
         }
+        say_what_is_there(directory, old, file, wish)?;
         if wish.fresh {
             directory.purge(old)?;
         }
@@ -266,6 +271,7 @@ pub(super) fn prepare(
             process: None,
             binary: None,
             joined: false,
+            told: None,
         });
     }
     if let Some(old) = &resumed {
@@ -293,6 +299,57 @@ pub(super) fn prepare(
     let folder = directory.observability();
     Files::of(&manifest, observe::exporter_address(&manifest), &folder)?.write(&folder)?;
     Ok(manifest)
+}
+
+/// Refuses to put another network in the place of one that is there and down, and says how one of the same name changes.
+fn say_what_is_there(
+    directory: &Directory,
+    old: &Manifest,
+    file: &NetworkFile,
+    wish: &Wish,
+) -> anyhow::Result<()> {
+    // A run makes its network anew, and says so where it is documented.
+    if wish.run {
+        return Ok(());
+    }
+    let (new, nodes) = (&file.network.name, counted(old.nodes.len(), "node"));
+    if old.name != *new {
+        let shown = directory.path().display();
+        if wish.fresh {
+            eprintln!("network `{}` ({nodes}) in {shown} makes room for `{new}`", old.name);
+            return Ok(());
+        }
+        bail!(
+            "{shown} holds network `{}` ({nodes}), which is down: `kette net up` alone goes on with it, --fresh removes \
+             it with its data and starts `{new}`, --home DIR starts `{new}` beside it",
+            old.name
+        );
+    }
+    if wish.fresh {
+        return Ok(());
+    }
+    let planned = Plan::new(file).map_err(anyhow::Error::msg)?.nodes;
+    let is_planned = |name: &String| planned.iter().any(|node| node.name == *name);
+    let was = |name: &String| {
+        old.nodes.iter().any(|node| node.plan.name == *name) || old.left.contains(name)
+    };
+    let joining = planned.iter().filter(|node| !was(&node.name)).count();
+    let leaving: Vec<&str> = old
+        .nodes
+        .iter()
+        .filter(|node| !node.joined && !is_planned(&node.plan.name))
+        .map(|node| node.plan.name.as_str())
+        .collect();
+    if joining > 0 {
+        eprintln!("{} more than before in `{new}`", counted(joining, "node"));
+    }
+    if !leaving.is_empty() {
+        eprintln!(
+            "no longer in `{new}`, their data stays until `kette net down --purge`: {}",
+            leaving.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Writes what a file says of links into the nodes' directories.

@@ -74,7 +74,15 @@ pub fn add(control: &mut Control, newcomer: &Newcomer) -> anyhow::Result<usize> 
         dials,
     };
     let peer_id = kette_network::peer_id(&secret).to_string();
-    let node = ManifestNode { plan, ports, peer_id, process: None, binary: None, joined: true };
+    let node = ManifestNode {
+        plan,
+        ports,
+        peer_id,
+        process: None,
+        binary: None,
+        joined: true,
+        told: None,
+    };
     control.manifest.nodes.push(node);
     control.save()?;
     observe::refresh(&control.directory, &control.manifest)?;

@@ -25,4 +25,5 @@ pub mod start;
 pub mod status;
 pub mod suite;
 pub mod topology;
+pub mod votes;
 pub mod watch;

@@ -128,6 +128,8 @@ pub struct NodeStatus {
     pub pid: Option<i32>,
     /// The process stands still (SIGSTOP).
     pub paused: bool,
+    /// `miner`, `validator` or `full`: what its engine does, or of one that does not answer what it is to do.
+    pub role: &'static str,
     /// Bootstrap tier.
     pub tier: u32,
     /// Region label.
@@ -148,14 +150,14 @@ pub struct NodeStatus {
     pub handshakes_sent: u64,
     /// Hellos done since its start, of sessions that others dialled.
     pub handshakes_received: u64,
-    /// The head's number.
-    pub height: u64,
+    /// The head's number; none if it does not answer.
+    pub height: Option<u64>,
     /// The head's hash.
     pub hash: String,
     /// Seconds since its head changed.
     pub head_age_secs: Option<f64>,
-    /// Number of the newest final block.
-    pub finalized: u64,
+    /// Number of the newest final block; none if it does not answer.
+    pub finalized: Option<u64>,
     /// Pending transactions.
     pub pending: u64,
     /// Transactions that wait for an earlier nonce.
@@ -333,6 +335,7 @@ fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatu
         running: said.is_some(),
         pid,
         paused: process.is_some_and(ProcessId::is_paused),
+        role: role(node, status.map(|status| &status.engine)),
         tier: node.plan.tier,
         region: node.plan.region.clone(),
         p2p: node.ports.p2p,
@@ -343,10 +346,10 @@ fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatu
         peers_out,
         handshakes_sent: hellos.out,
         handshakes_received: hellos.r#in,
-        height: status.map_or(0, |status| status.height),
+        height: status.map(|status| status.height),
         hash: status.map(|status| status.hash.to_string()).unwrap_or_default(),
         head_age_secs: observed.map(|o| o.now_ms.saturating_sub(o.head_changed_ms) as f64 / 1e3),
-        finalized: status.map_or(0, |status| status.finalized),
+        finalized: status.map(|status| status.finalized),
         pending: status.map_or(0, |status| status.pending),
         queued: status.map_or(0, |status| status.queued),
         syncing: status.is_some_and(|status| status.syncing.is_some()),
@@ -368,6 +371,15 @@ fn node_status(node: &ManifestNode, said: Option<&Said>, db: &Path) -> NodeStatu
         db_bytes: db_bytes(db),
         fork: status.map(|status| &status.engine["fork"]).filter(|fork| !fork.is_null()).cloned(),
         alarms: status.map(|status| status.alarms.clone()).unwrap_or_default(),
+    }
+}
+
+fn role(node: &ManifestNode, engine: Option<&Value>) -> &'static str {
+    let does = |field: &str, planned: bool| engine.map_or(planned, |engine| engine[field] == true);
+    match (does("mining", node.plan.miner), does("signing", node.plan.stake > 0)) {
+        (true, _) => "miner",
+        (_, true) => "validator",
+        _ => "full",
     }
 }
 
@@ -444,6 +456,8 @@ mod tests {
         said[9] = None;
         let status = judged(&manifest, &said).await;
         assert_eq!((status.running, status.score, status.band), (9, 90, Band::Good));
+        let away = &status.list[9];
+        assert_eq!((away.role, away.height, away.finalized), ("miner", None, None));
         assert_eq!(
             status.health.connected_bonus, 0,
             "nodes 0 and 8 have one session with a live node"

@@ -76,8 +76,13 @@ fn five_nodes_share_a_process_are_cut_stopped_killed_and_go_on() {
     net.run("heal", &[]).json();
     net.until("one part", SOON, |status| status["components"] == 1);
 
-    for verb in ["kill", "pause"] {
-        net.run(verb, &["c"]).fails(2, &["shares process", "kette net stop", "--in-process=false"]);
+    for (verb, done, instead) in [
+        ("kill", "cannot be killed", "kill -9"),
+        ("pause", "cannot be paused", "kill -STOP"),
+        ("resume", "cannot be resumed", "kill -CONT"),
+    ] {
+        let words = [done, instead, "shares process", "kette net stop c", "--in-process=false"];
+        net.run(verb, &["c"]).fails(2, &words);
     }
     net.run("upgrade", &["c", "--binary", env!("CARGO_BIN_EXE_kette")]).fails(2, &["one program"]);
     assert_eq!(did(&net.run("stop", &["c"])), "stopped");

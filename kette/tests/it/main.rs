@@ -16,6 +16,7 @@ mod net_load;
 mod net_run;
 mod net_test;
 mod net_verbs;
+mod net_words;
 mod network;
 mod network_contract;
 mod observe;

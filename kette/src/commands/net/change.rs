@@ -10,7 +10,6 @@ use crate::{
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use kette_sim::scenario::units::parse_duration;
-use kette_types::ChainSpec;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -96,7 +95,7 @@ pub fn byz(args: &Byz, json: bool) -> anyhow::Result<()> {
         }
     };
     if let Some(role) = role {
-        let spec = spec(&control)?;
+        let spec = control.spec()?;
         if let Some(why) = byzantine::refusal(role, &spec) {
             bail!("{}: {why}", args.role);
         }
@@ -164,7 +163,7 @@ pub fn clock(args: &Clock, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&place.directory()?)?;
     let nodes = control.select(std::slice::from_ref(node), false)?;
     let ahead = offset_ms(by)?;
-    if let Some(why) = clock::refusal(ahead, &spec(&control)?) {
+    if let Some(why) = clock::refusal(ahead, &control.spec()?) {
         bail!("{why}");
     }
     for node in &nodes {
@@ -185,12 +184,6 @@ fn offset_ms(text: &str) -> anyhow::Result<i64> {
         Some(time) => (-1, time),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    if time == "0" {
-        return Ok(0);
-    }
-    if time.bytes().all(|byte| byte.is_ascii_digit()) && !time.is_empty() {
-        bail!("{text} what? write {text}s, or {text}ms for milliseconds");
-    }
     let time = parse_duration(time).map_err(anyhow::Error::msg)?;
     Ok(sign * i64::try_from(time.as_millis())?)
 }
@@ -203,7 +196,7 @@ pub fn mine(args: &Mine, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&args.place.directory()?)?;
     let on = args.state == Switch::On;
     let nodes = control.select(std::slice::from_ref(&args.node), args.hash_rate.is_none())?;
-    if spec(&control)?.bft().is_some() {
+    if control.spec()?.bft().is_some() {
         bail!("this chain has no miners: its validators make the blocks (`kette validator`)");
     }
     for node in &nodes {
@@ -250,12 +243,6 @@ fn show(
     names.iter().try_for_each(|name| output::line(&format!("{name}: {text}")))
 }
 
-/// Reads the chain of a network.
-fn spec(control: &Control) -> anyhow::Result<ChainSpec> {
-    let first = control.manifest.nodes.first().context("a network without nodes")?;
-    crate::run::home::Home::new(control.directory.node(&first.plan.name)).load_genesis()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +253,6 @@ mod tests {
             assert_eq!(offset_ms(text).unwrap(), ms, "{text}");
         }
         assert!(offset_ms("soon").is_err());
-        assert!(offset_ms("-2").unwrap_err().to_string().contains("-2 what? write -2s"));
+        assert!(offset_ms("-2").unwrap_err().to_string().contains("2 what? write 2ms"));
     }
 }

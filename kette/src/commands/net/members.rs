@@ -10,8 +10,10 @@ use crate::{
         control::Control,
         live_links::LiveLinks,
         members::{self, Newcomer},
+        votes::{self, Short, Votes},
     },
 };
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
@@ -49,6 +51,9 @@ pub struct Rm {
     /// Remove their data and logs as well.
     #[arg(long)]
     purge: bool,
+    /// Take validators out although those that stay and are up cannot decide blocks without them.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     place: Where,
 }
@@ -56,9 +61,15 @@ pub struct Rm {
 /// Adds nodes and waits until they answer; they catch up by themselves.
 ///
 /// # Errors
-/// If the name is taken, no port is free, or a node does not start.
+/// If the name is taken, no port is free, a node does not start, or is to mine on a chain without miners.
 pub fn add(args: &Add, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&args.place.directory()?)?;
+    if args.miner && control.spec()?.bft().is_some() {
+        bail!(
+            "--miner: this chain has no miners, its validators make the blocks: add the node without --miner; \
+             `kette validator register --help` says how it gets votes"
+        );
+    }
     let dials = match args.dial.as_slice() {
         [] => Vec::new(),
         named => control.select(named, false)?,
@@ -108,20 +119,48 @@ fn beside(control: &Control, index: usize) -> usize {
     control.manifest.nodes[index].plan.dials.first().copied().unwrap_or(0)
 }
 
+/// Says what is missing if nodes leave that have votes. Of a network that is down all nodes count: it may come up.
+async fn without(control: &Control, leaving: &[usize]) -> anyhow::Result<Option<Short>> {
+    let Some(votes) = Votes::ask(control).await?.filter(|votes| votes.any(leaving)) else {
+        return Ok(None);
+    };
+    let is_down = !control.manifest.is_alive();
+    let stays = |node: usize| !leaving.contains(&node);
+    Ok(votes.short(|node| stays(node) && (is_down || votes::takes_part(control, node))))
+}
+
 /// Takes nodes out of the network.
 ///
 /// # Errors
-/// If one is the last, or does not end.
+/// If one is the last, or does not end; without `--force`, if no block could become final without them.
 pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&args.place.directory()?)?;
     let nodes = control.select(&args.nodes, false)?;
     let names: Vec<String> = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
+    let short = block_on(without(&control, &nodes))?;
+    if let Some(short) = short {
+        let text = format!(
+            "without {} the validators that stay and are up have {short}; who leaves a network keeps its votes on \
+             the chain",
+            names.join(", ")
+        );
+        if !args.force {
+            bail!(
+                "{text}. Start others first (`kette net start`), give the votes back first (`kette validator unbond`), \
+                 or take it out all the same with --force"
+            );
+        }
+        eprintln!("warning: {text}");
+    }
     // From the end, so that the indexes of those before stay.
     for node in nodes.into_iter().rev() {
         members::remove(&mut control, node, args.purge)?;
     }
     if json {
-        return output::print(&json!({ "left": names, "purged": args.purge }), true);
+        return output::print(
+            &json!({ "left": names, "purged": args.purge, "short": votes::shown(short) }),
+            true,
+        );
     }
     for name in &names {
         output::line(&match args.purge {

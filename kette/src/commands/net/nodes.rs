@@ -14,15 +14,16 @@ pub fn processes(status: &NetworkStatus) -> anyhow::Result<()> {
         vec![
             node.name.clone(),
             state(node).to_owned(),
+            node.role.to_owned(),
             node.pid.map_or_else(nothing, |pid| pid.to_string()),
             node.tier.to_string(),
             or_nothing(&node.region),
             node.p2p.to_string(),
             node.rpc.clone(),
             node.peers.to_string(),
-            node.height.to_string(),
+            number(node.height),
             node.hash.get(..10).unwrap_or("-").to_owned(),
-            node.finalized.to_string(),
+            number(node.finalized),
             percent(node.cpu_percent),
             percent(node.memory_percent),
             mib(node.pss_bytes),
@@ -30,8 +31,8 @@ pub fn processes(status: &NetworkStatus) -> anyhow::Result<()> {
         ]
     };
     let headings = [
-        "NODE", "STATE", "PID", "TIER", "REGION", "P2P", "RPC", "PEERS", "HEIGHT", "HASH", "FINAL",
-        "CPU %", "MEM %", "PSS MiB", "DB MiB",
+        "NODE", "STATE", "ROLE", "PID", "TIER", "REGION", "P2P", "RPC", "PEERS", "HEIGHT", "HASH",
+        "FINAL", "CPU %", "MEM %", "PSS MiB", "DB MiB",
     ];
     output::table(&headings, &status.list.iter().map(row).collect::<Vec<_>>())?;
     if let Some(line) = host_line(status) {
@@ -61,9 +62,10 @@ pub fn network(status: &NetworkStatus) -> anyhow::Result<()> {
         vec![
             node.name.clone(),
             state(node).to_owned(),
-            node.height.to_string(),
+            node.role.to_owned(),
+            number(node.height),
             node.hash.get(..10).unwrap_or("-").to_owned(),
-            node.finalized.to_string(),
+            number(node.finalized),
             node.head_age_secs.map_or_else(nothing, |secs| format!("{secs:.1}")),
             format!("{}/{}", node.peers_in, node.peers_out),
             format!("{}/{}", node.handshakes_received, node.handshakes_sent),
@@ -79,6 +81,7 @@ pub fn network(status: &NetworkStatus) -> anyhow::Result<()> {
     let headings = [
         "NODE",
         "STATE",
+        "ROLE",
         "HEIGHT",
         "HASH",
         "FINAL",
@@ -131,6 +134,11 @@ pub fn state(node: &NodeStatus) -> &'static str {
         (false, Some(_)) => "silent",
         (false, None) => "down",
     }
+}
+
+/// Returns a number, or a dash for what nobody said.
+pub fn number(value: Option<u64>) -> String {
+    value.map_or_else(nothing, |number| number.to_string())
 }
 
 fn nothing() -> String {

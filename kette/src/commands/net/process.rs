@@ -3,7 +3,10 @@
 use super::Where;
 use crate::{
     commands::{block_on, output, output::counted},
-    testnet::control::Control,
+    testnet::{
+        control::Control,
+        votes::{self, Votes},
+    },
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -48,6 +51,9 @@ pub fn run(verb: Verb, args: &Nodes, json: bool) -> anyhow::Result<()> {
         let did = apply(verb, &mut control, *node)?;
         list.push(json!({ "node": control.name(*node), "did": did }));
     }
+    if matches!(verb, Verb::Kill | Verb::Stop | Verb::Pause) {
+        warn_of_votes(verb, &control, &nodes)?;
+    }
     if matches!(verb, Verb::Start | Verb::Restart) {
         let took = block_on(control.answers(&nodes))?;
         eprintln!("{}, answering after {:.1} s", counted(nodes.len(), "node"), took.as_secs_f64());
@@ -72,6 +78,22 @@ pub fn restart(control: &mut Control, nodes: &[usize]) -> anyhow::Result<()> {
         control.start(*node)?;
     }
     block_on(control.answers(nodes)).map(drop)
+}
+
+/// Says on standard error that no block becomes final until these nodes are back, if it is so.
+fn warn_of_votes(verb: Verb, control: &Control, nodes: &[usize]) -> anyhow::Result<()> {
+    let Some(votes) = block_on(Votes::ask(control))?.filter(|votes| votes.any(nodes)) else {
+        return Ok(());
+    };
+    if let Some(short) = votes.short(|node| votes::takes_part(control, node)) {
+        let back = if verb == Verb::Pause { "resume" } else { "start" };
+        let names: Vec<&str> = nodes.iter().map(|node| control.name(*node)).collect();
+        eprintln!(
+            "warning: the validators that are up have {short} until `kette net {back} {}`",
+            names.join(" ")
+        );
+    }
+    Ok(())
 }
 
 fn apply(verb: Verb, control: &mut Control, node: usize) -> anyhow::Result<Value> {

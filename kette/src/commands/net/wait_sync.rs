@@ -1,6 +1,6 @@
 //! `kette net wait-sync`: waits until all running nodes have the same chain.
 
-use super::{Where, absolute};
+use super::{Where, absolute, nodes::number};
 use crate::{
     commands::{block_on, exit::Exit, output},
     testnet::{
@@ -72,7 +72,7 @@ pub fn run(args: &WaitSyncArgs, json: bool) -> anyhow::Result<()> {
     if json {
         let value = json!({
             "synced": true, "height": status.height, "nodes": status.running,
-            "hash": status.list.iter().find(|node| node.height == status.height).map(|node| &node.hash),
+            "hash": status.list.iter().find(|node| node.height == Some(status.height)).map(|node| &node.hash),
             "took_ms": u64::try_from(took.as_millis())?,
         });
         return output::print(&value, true);
@@ -90,7 +90,7 @@ pub fn run(args: &WaitSyncArgs, json: bool) -> anyhow::Result<()> {
 fn missing(status: &NetworkStatus, args: &WaitSyncArgs) -> Vec<String> {
     let mut missing = Vec::new();
     let running = || status.list.iter().filter(|node| node.running);
-    let top = running().map(|node| node.height).max().unwrap_or(0).max(args.height);
+    let top = running().filter_map(|node| node.height).max().unwrap_or(0).max(args.height);
     for node in &status.list {
         let name = &node.name;
         if !node.running {
@@ -99,16 +99,22 @@ fn missing(status: &NetworkStatus, args: &WaitSyncArgs) -> Vec<String> {
             }
         } else if node.fork.is_some() {
             missing.push(format!("{name} met a fork and stopped: `kette net status` says more"));
-        } else if node.height < top.saturating_sub(LAG_BLOCKS).max(args.height) {
-            missing.push(format!("{name} is at height {} of {top}", node.height));
+        } else if node.height < Some(top.saturating_sub(LAG_BLOCKS).max(args.height)) {
+            missing.push(format!("{name} is at height {} of {top}", number(node.height)));
         } else if node.syncing {
-            missing.push(format!("{name} is catching up at height {} of {top}", node.height));
+            missing
+                .push(format!("{name} is catching up at height {} of {top}", number(node.height)));
         }
     }
     if missing.is_empty() && !status.hash_equal {
         let tips: Vec<String> = running()
             .map(|node| {
-                format!("{} {} {}", node.name, node.height, node.hash.get(..10).unwrap_or("-"))
+                format!(
+                    "{} {} {}",
+                    node.name,
+                    number(node.height),
+                    node.hash.get(..10).unwrap_or("-")
+                )
             })
             .collect();
         missing.push(format!("different blocks at height {}: {}", status.height, tips.join(", ")));

@@ -302,6 +302,7 @@ impl Draft {
             process: None,
             binary: None,
             joined: false,
+            told: None,
         };
         Ok(Manifest {
             name: self.file.network.name.clone(),

@@ -1,7 +1,7 @@
 //! What the monitor shows, from the newest sample and the one before it; pure. `--once --json` prints it.
 
 use crate::testnet::{
-    directory::Manifest,
+    directory::{Manifest, Told},
     logs::Names,
     status::{NetworkStatus, NodeStatus},
     topology::Topology,
@@ -204,6 +204,19 @@ fn events(sample: &Sample) -> Vec<Happened> {
             })
         })
         .collect();
+    // What was done to processes, nodes that stand still or are gone cannot say.
+    all.extend(sample.manifest.nodes.iter().filter_map(|node| {
+        let Told { at_ms, did } = node.told?;
+        let (kind, text) = did.words();
+        let level = if did.is_away() { "warn" } else { "info" };
+        Some(Happened {
+            at_ms,
+            node: node.plan.name.clone(),
+            level: level.to_owned(),
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        })
+    }));
     // Stable: what one node said in one millisecond stays in its order.
     all.sort_by_key(|event| event.at_ms);
     let mut newest = all.split_off(all.len().saturating_sub(EVENTS));
@@ -293,6 +306,7 @@ fn newest(mut list: Vec<u64>) -> Vec<u64> {
 pub(crate) mod tests {
     use super::*;
     use crate::testnet::{
+        directory::Did,
         status,
         watch::{
             links::tests::{ATMN, network},
@@ -370,6 +384,15 @@ pub(crate) mod tests {
         assert_eq!(shown[9], ("node9", "event 3 of node9"));
         assert_eq!(shown[0], ("node9", "event 2 of node9"));
         assert!(model.events.is_sorted_by_key(|event| event.at_ms));
+    }
+
+    #[tokio::test]
+    async fn what_was_done_to_a_process_is_an_event() {
+        let mut sample = sample(NOW).await;
+        sample.manifest.nodes[4].told = Some(Told { at_ms: NOW, did: Did::Paused });
+        let last = Model::of(&sample, None).events.pop().expect("ten events");
+        assert_eq!((last.node.as_str(), last.kind.as_str()), ("node4", "paused"));
+        assert_eq!((last.level.as_str(), last.at_ms), ("warn", NOW));
     }
 
     #[tokio::test]

@@ -132,6 +132,7 @@ pub(crate) mod tests {
                 process: None,
                 binary: None,
                 joined: false,
+                told: None,
             })
             .collect();
         let peer = |of: usize, direction: &str, persistent| Peer {

@@ -23,9 +23,9 @@ const COLUMNS: [Column; 19] = [
     ("NODE", 0, 0, |_, _, node| node.name.clone()),
     ("STATE", 8, 1, |_, _, node| nodes::state(node).to_owned()),
     ("REGION", 11, 11, |_, _, node| node.region.clone()),
-    ("ROLE", 9, 12, |model, at, _| role(model, at)),
-    ("HEIGHT", 7, 2, |_, _, node| node.height.to_string()),
-    ("FINAL", 7, 4, |_, _, node| node.finalized.to_string()),
+    ("ROLE", 9, 12, |_, _, node| node.role.to_owned()),
+    ("HEIGHT", 7, 2, |_, _, node| nodes::number(node.height)),
+    ("FINAL", 7, 4, |_, _, node| nodes::number(node.finalized)),
     ("HEAD", 8, 10, |_, _, node| words::hash(&node.hash)),
     ("AGE", 6, 6, |_, _, node| {
         node.head_age_secs.map_or_else(|| "-".to_owned(), |secs| words::duration(secs as u64))
@@ -100,15 +100,4 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, screen: &Screen) {
     let last = model.status.list.len().saturating_sub(1);
     let mut state = TableState::new().with_selected(screen.selected.min(last));
     frame.render_stateful_widget(table, area, &mut state);
-}
-
-fn role(model: &Model, at: usize) -> String {
-    let engine = model.engines.get(at);
-    let is = |field: &str| engine.is_some_and(|engine| engine[field] == true);
-    match (is("mining"), is("signing")) {
-        (true, _) => "miner",
-        (_, true) => "validator",
-        _ => "full",
-    }
-    .to_owned()
 }
