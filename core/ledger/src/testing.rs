@@ -1,8 +1,9 @@
 //! A small chain for tests: accounts with keys, signed transactions, blocks built and executed again.
 
 use crate::{
-    Attributes, BlockError, Built, Executed, Rules, State, build, execute, genesis, recover,
-    senders,
+    Attributes, BlockError, Built, Executed, Rules, State, build,
+    call::{Call, EvmOverrides, TransactionRequest},
+    execute, genesis, recover, senders,
 };
 use alloy_consensus::{
     SignableTransaction, TxEip1559, TxLegacy,
@@ -173,6 +174,17 @@ impl Chain {
 
     pub(crate) fn balance(&self, address: Address) -> U256 {
         self.account(address).balance
+    }
+
+    /// Makes a call on the newest state.
+    pub(crate) fn call<'a>(
+        &'a self,
+        request: &'a TransactionRequest,
+        overrides: &'a EvmOverrides,
+        gas_cap: u64,
+    ) -> Call<'a> {
+        let Self { rules, head, state, hashes, .. } = self;
+        Call { rules, header: head, state, request, overrides, hashes, gas_cap }
     }
 
     pub(crate) fn account(&self, address: Address) -> crate::Account {

@@ -12,7 +12,7 @@ use alloy_primitives::{U64, U256};
 use alloy_rpc_types_eth::AccessListResult;
 use kette_ledger::{
     State,
-    call::{self, CallError, CallOutcome, EvmOverrides, TransactionRequest},
+    call::{Call, CallError, CallOutcome, EvmOverrides, TransactionRequest},
 };
 use kette_node::View;
 use kette_types::SealedHeader;
@@ -39,24 +39,28 @@ impl Request {
         Ok(Self { view, header, state, transaction, overrides })
     }
 
-    fn ancestors<'a>(&'a self, cx: &'a Context) -> Ancestors<'a> {
-        Ancestors { cx, view: &self.view, header: &self.header }
+    /// Lends it as a call, together with where `BLOCKHASH` looks.
+    fn with_call<T>(
+        &self,
+        cx: &Context,
+        work: impl FnOnce(Call<'_>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        work(Call {
+            rules: &cx.rules,
+            header: &self.header,
+            state: &self.state,
+            request: &self.transaction,
+            overrides: &self.overrides,
+            hashes: &Ancestors { cx, view: &self.view, header: &self.header },
+            gas_cap: cx.config.call_gas_max,
+        })
     }
 }
 
 /// `eth_call`.
 pub(crate) fn eth_call(cx: &Context, args: &mut Args) -> Answer {
     let request = Request::take(cx, args, true)?;
-    let outcome = call::call(
-        &cx.rules,
-        &request.header,
-        &request.state,
-        &request.transaction,
-        &request.overrides,
-        &request.ancestors(cx),
-        cx.config.call_gas_max,
-    );
-    match outcome? {
+    match request.with_call(cx, |call| call.run())? {
         CallOutcome::Success { output, .. } => reply(&output),
         CallOutcome::Revert { output, .. } => Err(Failure::Reverted(output)),
         CallOutcome::Halt { reason, .. } => Err(Failure::Server(reason)),
@@ -66,30 +70,14 @@ pub(crate) fn eth_call(cx: &Context, args: &mut Args) -> Answer {
 /// `eth_estimateGas`.
 pub(crate) fn estimate_gas(cx: &Context, args: &mut Args) -> Answer {
     let request = Request::take(cx, args, true)?;
-    let gas = call::estimate_gas(
-        &cx.rules,
-        &request.header,
-        &request.state,
-        &request.transaction,
-        &request.overrides,
-        &request.ancestors(cx),
-        cx.config.call_gas_max,
-    )?;
+    let gas = request.with_call(cx, |call| call.estimate_gas())?;
     reply(&U64::from(gas))
 }
 
 /// `eth_createAccessList`.
 pub(crate) fn create_access_list(cx: &Context, args: &mut Args) -> Answer {
     let request = Request::take(cx, args, false)?;
-    let made = call::access_list(
-        &cx.rules,
-        &request.header,
-        &request.state,
-        &request.transaction,
-        &request.overrides,
-        &request.ancestors(cx),
-        cx.config.call_gas_max,
-    )?;
+    let made = request.with_call(cx, |call| call.access_list())?;
     let (gas_used, error) = match made.outcome {
         CallOutcome::Success { gas_used, .. } => (gas_used, None),
         CallOutcome::Revert { gas_used, output } => {

@@ -1,11 +1,9 @@
 //! Which accounts and slots a transaction touches, so that it can declare them (EIP-2930).
 
-use super::{
-    CallError, CallOutcome, EvmOverrides, Simulation, TransactionRequest, overrides::Overridden,
-};
-use crate::{Rules, State, database::BlockHashes, staking::STAKING_ADDRESS};
+use super::{Call, CallError, CallOutcome, Simulation, overrides::Overridden};
+use crate::staking::STAKING_ADDRESS;
 use alloy_primitives::TxKind;
-use kette_types::{Address, B256, Header};
+use kette_types::{Address, B256};
 use revm::{
     bytecode::opcode,
     context::transaction::{AccessList, AccessListItem},
@@ -28,37 +26,30 @@ pub struct AccessListOutcome {
     pub outcome: CallOutcome,
 }
 
-/// Returns the access list with which running the transaction touches nothing that is not declared.
-///
-/// # Errors
-/// If the request cannot be run at all.
-pub fn access_list(
-    rules: &Rules,
-    header: &Header,
-    state: &State,
-    request: &TransactionRequest,
-    overrides: &EvmOverrides,
-    hashes: &dyn BlockHashes,
-    gas_cap: u64,
-) -> Result<AccessListOutcome, CallError> {
-    let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
-    let gas = request.gas.unwrap_or(gas_cap).min(gas_cap);
-    let mut list = request.access_list.clone().unwrap_or_default();
-    simulation.with_cache(|cache| {
-        let excluded = excluded(&simulation, cache)?;
-        let mut rounds = 0;
-        loop {
-            let mut touched = Touched::new(&list, &excluded);
-            let result = simulation.run(cache, gas, Some(list.clone()), &mut touched)?;
-            let next = touched.into_list();
-            rounds += 1;
-            // A program may do something else because of what its list made cheaper; it settles soon.
-            if next == list || rounds == ROUNDS_MAX {
-                return Ok(AccessListOutcome { access_list: next, outcome: result.into() });
+impl Call<'_> {
+    /// Returns the access list with which it touches nothing that is not declared: `eth_createAccessList`.
+    ///
+    /// # Errors
+    /// If the request cannot be run at all.
+    pub fn access_list(&self) -> Result<AccessListOutcome, CallError> {
+        let simulation = Simulation::new(self)?;
+        let mut list = self.request.access_list.clone().unwrap_or_default();
+        simulation.with_cache(|cache| {
+            let excluded = excluded(&simulation, cache)?;
+            let mut rounds = 0;
+            loop {
+                let mut touched = Touched::new(&list, &excluded);
+                let result = simulation.run(cache, self.gas(), Some(list.clone()), &mut touched)?;
+                let next = touched.into_list();
+                rounds += 1;
+                // A program may do something else because of what its list made cheaper; it settles soon.
+                if next == list || rounds == ROUNDS_MAX {
+                    return Ok(AccessListOutcome { access_list: next, outcome: result.into() });
+                }
+                list = next;
             }
-            list = next;
-        }
-    })
+        })
+    }
 }
 
 /// Returns what is warm anyway: sender, recipient, precompiles (EIP-2929).

@@ -1,12 +1,9 @@
 //! The least gas limit with which a transaction succeeds, found as geth finds it.
 
-use super::{
-    CallError, EvmOverrides, Simulation, TransactionRequest, halt_text, overrides::Overridden,
-};
-use crate::{Rules, State, database::BlockHashes};
+use super::{Call, CallError, Simulation, halt_text, overrides::Overridden};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{KECCAK256_EMPTY, TxKind};
-use kette_types::{Header, U256};
+use kette_types::U256;
 use revm::{
     Database,
     context::result::{ExecutionResult, HaltReason},
@@ -14,31 +11,23 @@ use revm::{
     inspector::NoOpInspector,
 };
 
-/// Returns a gas limit with which the transaction succeeds, at most 1.5 % above the least one.
-///
-/// # Errors
-/// If it cannot run at all, or fails with as much gas as it may have.
-pub fn estimate_gas(
-    rules: &Rules,
-    header: &Header,
-    state: &State,
-    request: &TransactionRequest,
-    overrides: &EvmOverrides,
-    hashes: &dyn BlockHashes,
-    gas_cap: u64,
-) -> Result<u64, CallError> {
-    let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
-    simulation.with_cache(|cache| search(&simulation, cache, request, header, gas_cap))
+impl Call<'_> {
+    /// Returns a gas limit with which it succeeds, at most 1.5 % above the least one: `eth_estimateGas`.
+    ///
+    /// # Errors
+    /// If it cannot run at all, or fails with as much gas as it may have.
+    pub fn estimate_gas(&self) -> Result<u64, CallError> {
+        let simulation = Simulation::new(self)?;
+        simulation.with_cache(|cache| search(&simulation, cache, self))
+    }
 }
 
 fn search(
     simulation: &Simulation<'_>,
     cache: &mut Cache<Overridden<'_>>,
-    request: &TransactionRequest,
-    header: &Header,
-    gas_cap: u64,
+    call: &Call<'_>,
 ) -> Result<u64, CallError> {
-    let mut high = highest(simulation, cache, request, header, gas_cap)?;
+    let mut high = highest(simulation, cache, call)?;
     if is_plain_transfer(simulation, cache)? && high >= TRANSFER_GAS {
         let result = simulation.run(cache, TRANSFER_GAS, None, NoOpInspector {});
         if result.is_ok_and(|result| result.is_success()) {
@@ -74,10 +63,9 @@ fn search(
 fn highest(
     simulation: &Simulation<'_>,
     cache: &mut Cache<Overridden<'_>>,
-    request: &TransactionRequest,
-    header: &Header,
-    gas_cap: u64,
+    call: &Call<'_>,
 ) -> Result<u64, CallError> {
+    let Call { request, header, gas_cap, .. } = *call;
     let mut high = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(header.gas_limit);
     let transaction = &simulation.transaction;
     if transaction.gas_price > 0 {

@@ -7,12 +7,11 @@ mod access;
 mod estimate;
 mod overrides;
 
-pub use access::{AccessListOutcome, access_list};
+pub use access::AccessListOutcome;
 pub use alloy_rpc_types_eth::{
     BlockOverrides, TransactionRequest,
     state::{AccountOverride, EvmOverrides, StateOverride},
 };
-pub use estimate::estimate_gas;
 
 use crate::{ReadError, Rules, State, database::BlockHashes, staking};
 use alloy_evm::{Evm, EvmEnv, eth::EthEvmBuilder};
@@ -116,25 +115,47 @@ pub enum CallError {
     Halted(String),
 }
 
-/// Calls without a transaction: the state stays as it is. `header` gives the environment, `gas_cap` bounds the
-/// work.
-///
-/// # Errors
-/// If the request cannot be run at all; a call that fails is an outcome.
-pub fn call(
-    rules: &Rules,
-    header: &Header,
-    state: &State,
-    request: &TransactionRequest,
-    overrides: &EvmOverrides,
-    hashes: &dyn BlockHashes,
-    gas_cap: u64,
-) -> Result<CallOutcome, CallError> {
-    let simulation = Simulation::new(rules, header, state, request, overrides, hashes)?;
-    simulation.with_cache(|cache| {
-        let gas = request.gas.unwrap_or(gas_cap).min(gas_cap);
-        simulation.run(cache, gas, None, NoOpInspector {}).map(CallOutcome::from)
-    })
+/// A call that is no transaction: the state stays as it is.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The chain's rules.
+    pub rules: &'a Rules,
+    /// The block that gives the environment.
+    pub header: &'a Header,
+    /// The state after it.
+    pub state: &'a State,
+    /// What is called, by whom, with what.
+    pub request: &'a TransactionRequest,
+    /// What is other than in the chain.
+    pub overrides: &'a EvmOverrides,
+    /// Where `BLOCKHASH` looks.
+    pub hashes: &'a dyn BlockHashes,
+    /// Bounds the work, in gas.
+    pub gas_cap: u64,
+}
+
+impl std::fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl Call<'_> {
+    /// Runs it: `eth_call`.
+    ///
+    /// # Errors
+    /// If the request cannot be run at all; a call that fails is an outcome.
+    pub fn run(&self) -> Result<CallOutcome, CallError> {
+        let simulation = Simulation::new(self)?;
+        simulation.with_cache(|cache| {
+            simulation.run(cache, self.gas(), None, NoOpInspector {}).map(CallOutcome::from)
+        })
+    }
+
+    /// Returns the gas that the request has.
+    fn gas(&self) -> u64 {
+        self.request.gas.unwrap_or(self.gas_cap).min(self.gas_cap)
+    }
 }
 
 /// A request made ready to run, more than once if need be.
@@ -151,14 +172,8 @@ struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    fn new(
-        rules: &'a Rules,
-        header: &Header,
-        state: &'a State,
-        request: &TransactionRequest,
-        overrides: &'a EvmOverrides,
-        hashes: &'a dyn BlockHashes,
-    ) -> Result<Self, CallError> {
+    fn new(call: &Call<'a>) -> Result<Self, CallError> {
+        let Call { rules, header, state, request, overrides, hashes, .. } = *call;
         let mut env = environment(rules, header, overrides.block.as_deref());
         let transaction = transaction(rules, request, env.block_env.basefee)?;
         if transaction.gas_price == 0 && transaction.gas_priority_fee.unwrap_or(0) == 0 {

@@ -41,8 +41,7 @@ fn run(
     request: &TransactionRequest,
     overrides: &serde_json::Value,
 ) -> Result<CallOutcome, CallError> {
-    let overrides = overrides_from(overrides);
-    call(&chain.rules, &chain.head, &chain.state, request, &overrides, &chain.hashes, CAP)
+    chain.call(request, &overrides_from(overrides), CAP).run()
 }
 
 fn overrides_from(value: &serde_json::Value) -> EvmOverrides {
@@ -53,8 +52,7 @@ fn overrides_from(value: &serde_json::Value) -> EvmOverrides {
 }
 
 fn estimate(chain: &Chain, request: &TransactionRequest) -> Result<u64, CallError> {
-    let none = EvmOverrides::default();
-    estimate_gas(&chain.rules, &chain.head, &chain.state, request, &none, &chain.hashes, CAP)
+    chain.call(request, &EvmOverrides::default(), CAP).estimate_gas()
 }
 
 fn output(outcome: Result<CallOutcome, CallError>) -> U256 {
@@ -269,10 +267,8 @@ fn estimates_that_cannot_be() {
 fn access_list_names_what_is_touched() {
     let (chain, contract) = chain();
     let none = EvmOverrides::default();
-    let list = |request: &TransactionRequest| {
-        access_list(&chain.rules, &chain.head, &chain.state, request, &none, &chain.hashes, CAP)
-            .unwrap()
-    };
+    let list =
+        |request: &TransactionRequest| chain.call(request, &none, CAP).access_list().unwrap();
     let other = Address::repeat_byte(0x55);
     let request = with_input(contract(7), words(other.into_word().into(), U256::ZERO));
     let got = list(&request);

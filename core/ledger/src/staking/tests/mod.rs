@@ -11,7 +11,7 @@ mod transact;
 use super::{abi::Staking, *};
 use crate::{
     BlockError, Built,
-    call::{CallOutcome, EvmOverrides, TransactionRequest, call},
+    call::{CallOutcome, EvmOverrides, TransactionRequest},
     testing::{Chain, ETHER, dynamic, key, sign, wei, who},
 };
 use alloy_consensus::TxEip1559;
@@ -233,9 +233,7 @@ impl Net {
     }
 
     fn simulate(&self, request: &TransactionRequest) -> Result<Bytes, Bytes> {
-        let Chain { rules, head, state, hashes, .. } = &self.chain;
-        let none = EvmOverrides::default();
-        match call(rules, head, state, request, &none, hashes, 30_000_000).unwrap() {
+        match self.chain.call(request, &EvmOverrides::default(), 30_000_000).run().unwrap() {
             CallOutcome::Success { output, .. } => Ok(output),
             CallOutcome::Revert { output, .. } => Err(output),
             CallOutcome::Halt { reason, .. } => panic!("{reason}"),

@@ -2,11 +2,7 @@
 
 use super::*;
 use crate::genesis::GenesisError;
-use crate::{
-    call::{CallError, access_list, estimate_gas},
-    genesis,
-    testing::spec,
-};
+use crate::{call::CallError, genesis, testing::spec};
 use alloy_primitives::{keccak256, uint};
 
 #[test]
@@ -180,9 +176,8 @@ fn estimates_and_access_lists() {
         ..Default::default()
     };
     let none = EvmOverrides::default();
-    let Chain { rules, head, state, hashes, .. } = &net.chain;
-    let gas_limit = estimate_gas(rules, head, state, &request, &none, hashes, 30_000_000).unwrap();
-    let list = access_list(rules, head, state, &request, &none, hashes, 30_000_000).unwrap();
+    let gas_limit = net.chain.call(&request, &none, 30_000_000).estimate_gas().unwrap();
+    let list = net.chain.call(&request, &none, 30_000_000).access_list().unwrap();
     assert_eq!(list.access_list.0, []);
     let input = request.input.input.clone().unwrap();
     let base = dynamic(0, STAKING_ADDRESS.into(), ETHER, input);
@@ -191,8 +186,7 @@ fn estimates_and_access_lists() {
     let used = built.executed.receipts[0].cumulative_gas_used;
     assert!(used <= gas_limit && gas_limit < used + used / 10, "{used} {gas_limit}");
 
-    let Chain { rules, head, state, hashes, .. } = &net.chain;
-    let again = estimate_gas(rules, head, state, &request, &none, hashes, 30_000_000);
+    let again = net.chain.call(&request, &none, 30_000_000).estimate_gas();
     let reason = Bytes::from(Staking::AlreadyRegistered {}.abi_encode());
     assert_eq!(again, Err(CallError::Reverted(reason)));
 }
@@ -201,7 +195,6 @@ fn estimates_and_access_lists() {
 #[test]
 fn a_read_costs_what_its_slots_do() {
     let net = Net::new(&[100]);
-    let Chain { rules, head, state, hashes, .. } = &net.chain;
     let input = Staking::validatorCall { owner: who(0) }.abi_encode();
     let zeros = u64::try_from(input.iter().filter(|byte| **byte == 0).count()).unwrap();
     let intrinsic = 21_000 + 4 * zeros + 16 * (36 - zeros);
@@ -211,7 +204,7 @@ fn a_read_costs_what_its_slots_do() {
         ..Default::default()
     };
     let none = EvmOverrides::default();
-    let outcome = call(rules, head, state, &request, &none, hashes, 1_000_000).unwrap();
+    let outcome = net.chain.call(&request, &none, 1_000_000).run().unwrap();
     let CallOutcome::Success { gas_used, output, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(output.len(), 8 * 32);
     assert_eq!(gas_used, intrinsic + 200 + 3 * 2 + 42 + 4 * 2_100 + 3 * 8);
@@ -225,8 +218,7 @@ fn clients_see_a_contract() {
     let overrides =
         EvmOverrides { state: Some(serde_json::from_value(code).unwrap()), block: None };
     let request = TransactionRequest { to: Some(who(9).into()), ..Default::default() };
-    let Chain { rules, head, state, hashes, .. } = &net.chain;
-    let outcome = call(rules, head, state, &request, &overrides, hashes, 100_000).unwrap();
+    let outcome = net.chain.call(&request, &overrides, 100_000).run().unwrap();
     let CallOutcome::Success { output, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(U256::from_be_slice(&output), uint!(1_U256));
 }
