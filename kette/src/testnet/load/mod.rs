@@ -26,6 +26,7 @@ use follow::Follower;
 use offer::{Answer, Desk, Outcome, lane};
 use plan::{Entry, plan};
 use report::{Conditions, Report};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -74,7 +75,8 @@ pub struct Wish {
 }
 
 /// Until when a load is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// Everything that was taken is in a block.
     Included,
@@ -202,6 +204,7 @@ pub async fn run(
             batch: wish.batch,
             lanes: wish.lanes,
             open_max: wish.open_max,
+            wait: wish.wait,
             transaction_bytes,
             clock: if own_clocks { "nodes" } else { "client" },
             gaps: seen.iter().map(|seen| seen.gaps).sum(),
@@ -209,18 +212,9 @@ pub async fn run(
             load_average: (load_before, load_average()),
             version: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("KETTE_COMMIT")),
         },
-        offered: tally.offered,
-        accepted: tally.accepted,
-        committed: tally.committed,
-        blocks: tally.blocks,
-        inclusion_ms: tally.inclusion_ms,
-        finality_ms: tally.finality_ms,
-        propagation: tally.propagation,
-        lost: tally.lost,
-        conflicting: tally.conflicting,
+        tally,
         disagreeing: disagreeing(&endpoints, &chain).await,
         behind: late,
-        mining: tally.mining,
         ok: true,
     };
     report.ok = report.objections().is_empty();

@@ -1,5 +1,6 @@
 //! The figures of a load, and how they are shown.
 
+use super::{Wait, tally::Tally};
 use alloy_primitives::B256;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -11,30 +12,13 @@ pub struct Report {
     pub schema: &'static str,
     /// What was asked for, of whom, and on what machine.
     pub conditions: Conditions,
-    /// What was handed in.
-    pub offered: Offered,
-    /// What nodes said of it.
-    pub accepted: Accepted,
-    /// What is in the chain, from its blocks.
-    pub committed: Committed,
-    /// The blocks that hold it.
-    pub blocks: Blocks,
-    /// From handing in until the node that was handed it had the block as canonical.
-    pub inclusion_ms: Option<Quantiles>,
-    /// From handing in until that node had the block as final.
-    pub finality_ms: Option<Quantiles>,
-    /// How transactions reached all nodes.
-    pub propagation: Option<Propagation>,
-    /// Taken by a node, and not in the chain.
-    pub lost: Named,
-    /// Transactions that cannot both be.
-    pub conflicting: Conflicts,
+    /// What became of it.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// Nodes whose canonical blocks differ from those of the first one.
     pub disagreeing: Vec<String>,
     /// Nodes that did not reach the height up to which the chain was judged, in time.
     pub behind: Vec<String>,
-    /// Blocks per node that made some, on chains with forks.
-    pub mining: Option<Mining>,
     /// Everything that was taken is in the chain once, and all nodes have the same chain.
     pub ok: bool,
 }
@@ -62,6 +46,8 @@ pub struct Conditions {
     pub lanes: usize,
     /// Transactions that are in no block, at most.
     pub open_max: usize,
+    /// What was waited for when everything was handed in.
+    pub wait: Wait,
     /// Bytes of all signed transactions, on average.
     pub transaction_bytes: f64,
     /// Whose clock times are: `nodes` (each its own, all on this machine) or `client` (when its notice arrived here).
@@ -263,9 +249,10 @@ impl Report {
         let first = |named: &Named| {
             named.first.first().map_or_else(String::new, |hash| format!(", the first is {hash}"))
         };
-        let lost = &self.lost;
+        let lost = &self.tally.lost;
         object(lost.count > 0, format!("{} transactions are lost{}", lost.count, first(lost)));
-        let (displaced, twice) = (&self.conflicting.displaced, &self.conflicting.committed_twice);
+        let (displaced, twice) =
+            (&self.tally.conflicting.displaced, &self.tally.conflicting.committed_twice);
         object(
             displaced.count > 0,
             format!(
@@ -275,7 +262,7 @@ impl Report {
             ),
         );
         object(twice.count > 0, format!("{} are in the chain twice{}", twice.count, first(twice)));
-        if let Some(pairs) = self.conflicting.pairs {
+        if let Some(pairs) = self.tally.conflicting.pairs {
             object(
                 pairs.one_committed != pairs.offered,
                 format!(
@@ -296,7 +283,7 @@ impl Report {
             !self.behind.is_empty(),
             format!("{} did not reach the height of the others", self.behind.join(", ")),
         );
-        object(self.committed.rate.count == 0, "nothing is in the chain".to_owned());
+        object(self.tally.committed.rate.count == 0, "nothing is in the chain".to_owned());
         said
     }
 
@@ -317,7 +304,7 @@ impl Report {
             ),
             None => "not told".to_owned(),
         };
-        let offered = &self.offered;
+        let offered = &self.tally.offered;
         line(
             "offered",
             format!("{}, at most {:.1} ms late", rate(&offered.rate), offered.behind_ms_max),
@@ -325,14 +312,14 @@ impl Report {
         if offered.unsent > 0 {
             line("", format!("{} planned and not handed in", offered.unsent));
         }
-        line("accepted", rate(&self.accepted.rate));
-        for (reason, count) in &self.accepted.reasons {
+        line("accepted", rate(&self.tally.accepted.rate));
+        for (reason, count) in &self.tally.accepted.reasons {
             line("", format!("{count} refused: {reason}"));
         }
-        if self.accepted.unanswered > 0 {
-            line("", format!("{} without an answer", self.accepted.unanswered));
+        if self.tally.accepted.unanswered > 0 {
+            line("", format!("{} without an answer", self.tally.accepted.unanswered));
         }
-        let committed = &self.committed;
+        let committed = &self.tally.committed;
         line(
             "committed",
             format!(
@@ -342,7 +329,7 @@ impl Report {
                 committed.reverted
             ),
         );
-        let blocks = &self.blocks;
+        let blocks = &self.tally.blocks;
         line(
             "blocks",
             format!(
@@ -355,9 +342,9 @@ impl Report {
                 blocks.gas_limit
             ),
         );
-        line("inclusion", times("", &self.inclusion_ms));
-        line("finality", times("", &self.finality_ms));
-        if let Some(reach) = &self.propagation {
+        line("inclusion", times("", &self.tally.inclusion_ms));
+        line("finality", times("", &self.tally.finality_ms));
+        if let Some(reach) = &self.tally.propagation {
             line("to all nodes", times("", &reach.all_nodes_ms));
             line("to each node", times("", &reach.each_node_ms));
             line(
@@ -375,12 +362,12 @@ impl Report {
             "lost",
             format!(
                 "{}; displaced {}, committed twice {}",
-                self.lost.count,
-                self.conflicting.displaced.count,
-                self.conflicting.committed_twice.count
+                self.tally.lost.count,
+                self.tally.conflicting.displaced.count,
+                self.tally.conflicting.committed_twice.count
             ),
         );
-        if let Some(pairs) = self.conflicting.pairs {
+        if let Some(pairs) = self.tally.conflicting.pairs {
             line(
                 "conflicts",
                 format!(
@@ -393,7 +380,7 @@ impl Report {
                 ),
             );
         }
-        if let Some(mining) = &self.mining {
+        if let Some(mining) = &self.tally.mining {
             line(
                 "stale",
                 format!(

@@ -11,6 +11,7 @@ use super::{
     watch::Seen,
 };
 use alloy_primitives::B256;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Everything that the accounts are made of.
@@ -33,17 +34,27 @@ pub struct Facts<'a> {
 }
 
 /// The accounts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tally {
+    /// What was handed in.
     pub offered: Offered,
+    /// What nodes said of it.
     pub accepted: Accepted,
+    /// What is in the chain, from its blocks.
     pub committed: Committed,
+    /// The blocks that hold it.
     pub blocks: Blocks,
+    /// From handing in until the node that was handed it had the block as canonical.
     pub inclusion_ms: Option<Quantiles>,
+    /// From handing in until that node had the block as final.
     pub finality_ms: Option<Quantiles>,
+    /// How transactions reached all nodes.
     pub propagation: Option<Propagation>,
+    /// Taken by a node, and not in the chain.
     pub lost: Named,
+    /// Transactions that cannot both be.
     pub conflicting: Conflicts,
+    /// Blocks per node that made some, on chains with forks.
     pub mining: Option<Mining>,
 }
 
