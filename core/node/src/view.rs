@@ -162,6 +162,8 @@ pub struct Counters {
     pub handshakes_attempted: u64,
     /// Sessions whose hello was done.
     pub handshakes_completed: u64,
+    /// Of these, ended by a peer that had no room.
+    pub sessions_refused: u64,
     /// Dials that reached nobody.
     pub dials_failed: u64,
     /// Faults of peers.

@@ -183,6 +183,7 @@ impl Metrics {
             ("mempool_received", "Transactions received", counters.transactions_received),
             ("p2p_handshakes_attempted", "Sessions begun", counters.handshakes_attempted),
             ("p2p_handshakes_completed", "Sessions greeted", counters.handshakes_completed),
+            ("p2p_sessions_refused", "Sessions that full peers ended", counters.sessions_refused),
             ("p2p_bans", "Bans", counters.bans),
             ("p2p_handled", "Messages handled by the node", counters.messages),
         ] {

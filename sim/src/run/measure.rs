@@ -89,6 +89,7 @@ pub(super) fn facts(world: &World) -> Facts {
             sessions: host.sessions.values().map(|session| session.remote).collect(),
             handshakes_attempted: counters.handshakes_attempted,
             handshakes_completed: counters.handshakes_completed,
+            sessions_refused: counters.sessions_refused,
             dials_failed: counters.dials_failed,
             faults: counters.faults,
             pending: node.mempool().pending_count(),

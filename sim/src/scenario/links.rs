@@ -90,7 +90,8 @@ pub(super) fn broken(first: &Facts, facts: &Facts, it: &Steady) -> Option<Seen> 
     Some(steady(first, facts, it)).filter(|seen| !seen.ok)
 }
 
-/// Compares what nodes had with what they have and what they opened since: the rest ended.
+/// Compares what nodes had with what they have and what they opened since: the rest ended. A peer without room says so
+/// when it was greeted already: that was no session.
 pub(super) fn steady(first: &Facts, facts: &Facts, it: &Steady) -> Seen {
     let (mut lost, mut failed, mut nodes) = (0, 0, Vec::new());
     for (then, now) in
@@ -99,7 +100,9 @@ pub(super) fn steady(first: &Facts, facts: &Facts, it: &Steady) -> Seen {
         // A process that began anew has none of the sessions of the one before.
         let anew = now.handshakes_completed < then.handshakes_completed || !now.up;
         let opened = now.handshakes_completed.saturating_sub(then.handshakes_completed);
-        let had = then.peers as u64 + if anew { 0 } else { opened };
+        let refused = now.sessions_refused.saturating_sub(then.sessions_refused);
+        let since = |count: u64| if anew { 0 } else { count };
+        let had = (then.peers as u64 + since(opened)).saturating_sub(since(refused));
         let gone = had.saturating_sub(if anew { 0 } else { now.peers as u64 });
         let dials = now.dials_failed.saturating_sub(if anew { 0 } else { then.dials_failed });
         lost += gone;

@@ -83,6 +83,7 @@ pub struct Peers {
 struct Counts {
     handshakes_attempted: u64,
     handshakes_completed: u64,
+    sessions_refused: u64,
     dials_failed: u64,
     faults: u64,
     bans: u64,
@@ -256,6 +257,7 @@ impl Peers {
     pub fn count_into(&self, counters: &mut Counters) {
         counters.handshakes_attempted = self.counts.handshakes_attempted;
         counters.handshakes_completed = self.counts.handshakes_completed;
+        counters.sessions_refused = self.counts.sessions_refused;
         counters.dials_failed = self.counts.dials_failed;
         counters.faults = self.counts.faults;
         counters.bans = self.counts.bans;

@@ -163,7 +163,10 @@ impl Peers {
         reason: DisconnectReason,
         out: &mut Vec<Output>,
     ) {
-        if self.sessions.contains_key(&peer) {
+        use DisconnectReason::{TooManyFromAddress, TooManyPeers};
+        if let Some(session) = self.sessions.get(&peer) {
+            let refused = matches!(reason, TooManyPeers | TooManyFromAddress);
+            self.counts.sessions_refused += u64::from(refused && session.is_ready());
             out.push(Output::Disconnect(peer, reason));
             self.closed(now, peer, reason, out);
         }

@@ -58,6 +58,8 @@ pub struct Counters {
     pub handshakes_attempted: u64,
     /// Sessions whose hello was done.
     pub handshakes_completed: u64,
+    /// Of these, ended by a peer that had no room.
+    pub sessions_refused: u64,
     /// Dials that reached nobody.
     pub dials_failed: u64,
     /// Faults of its peers.
@@ -87,6 +89,7 @@ impl Answer {
             sessions: self.peers.iter().filter_map(|peer| places.get(&peer.id).copied()).collect(),
             handshakes_attempted: self.counters.handshakes_attempted,
             handshakes_completed: self.counters.handshakes_completed,
+            sessions_refused: self.counters.sessions_refused,
             dials_failed: self.counters.dials_failed,
             faults: self.counters.faults,
             pending: self.pending,

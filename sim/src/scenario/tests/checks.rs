@@ -263,6 +263,10 @@ fn a_lost_session_is_seen_although_there_is_a_new_one() {
     let verdict =
         judge_links(check, &[(line(10, &[]), false), (renewed, false), (line(30, &[]), false)]);
     assert_eq!((verdict.ok, verdict.nodes), (false, vec!["miner-2".to_owned()]));
+    let mut refused = line(20, &[]);
+    (refused.nodes[2].handshakes_completed, refused.nodes[2].sessions_refused) =
+        (line(20, &[]).nodes[2].handshakes_completed + 1, 1);
+    assert!(judge_links(check, &[(line(10, &[]), false), (refused, false)]).ok);
     let mut dialled = line(20, &[]);
     dialled.nodes[4].dials_failed = 1;
     let verdict = judge_links(check, &[(line(10, &[]), false), (dialled, false)]);
