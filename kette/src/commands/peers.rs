@@ -7,7 +7,9 @@ use crate::{
     run::home::Home,
 };
 use clap::{Args, Subcommand};
+use kette_sim::scenario::units::parse_duration;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Flags of `kette peers`.
 #[derive(Args, Debug)]
@@ -39,8 +41,8 @@ enum Action {
         /// 64 hexadecimal digits.
         peer: String,
         /// How long.
-        #[arg(long, default_value_t = 3_600)]
-        seconds: u64,
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+        lasts: Duration,
     },
     /// Lift a ban
     Unban {
@@ -60,8 +62,8 @@ pub fn run(args: PeersArgs, json: bool) -> anyhow::Result<()> {
             Action::List => return list(&client, json).await,
             Action::Add { address } => client.ask("kette_addPeer", [json!(address)]).await?,
             Action::Remove { peer } => client.ask("kette_removePeer", [json!(peer)]).await?,
-            Action::Ban { peer, seconds } => {
-                client.ask("kette_ban", [json!(peer), json!(seconds)]).await?
+            Action::Ban { peer, lasts } => {
+                client.ask("kette_ban", [json!(peer), json!(lasts.as_secs().max(1))]).await?
             }
             Action::Unban { peer } => client.ask("kette_unban", [json!(peer)]).await?,
         };

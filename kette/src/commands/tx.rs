@@ -13,6 +13,7 @@ use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use kette_sim::scenario::units::parse_duration;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -58,9 +59,9 @@ pub struct Common {
     /// Wait for this state: pending, included or final.
     #[arg(long, default_value = "pending", value_parser = ["pending", "included", "final"])]
     pub wait: String,
-    /// How long to wait, seconds.
-    #[arg(long, default_value_t = 120)]
-    pub timeout: u64,
+    /// How long to wait.
+    #[arg(long, default_value = "2m", value_parser = parse_duration)]
+    pub timeout: Duration,
     #[command(flatten)]
     pub store: keys::StoreArgs,
     #[command(flatten)]
@@ -134,7 +135,7 @@ pub async fn send_call(
     let signature = signer.sign_hash_sync(&transaction.signature_hash())?;
     let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
     let hash: B256 = client.ask("eth_sendRawTransaction", [json!(Bytes::from(raw))]).await?;
-    let state = wait(client, hash, &common.wait, Duration::from_secs(common.timeout)).await?;
+    let state = wait(client, hash, &common.wait, common.timeout).await?;
     output::print(&json!({ "hash": hash, "from": from, "nonce": nonce, "finality": state }), json)
 }
 

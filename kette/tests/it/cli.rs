@@ -214,7 +214,7 @@ fn peers_are_added_listed_and_removed() {
         other => Err(other),
     };
     until("no session", SOON, none);
-    assert_eq!(peers(&["ban", id, "--seconds", "600"]).json(), true);
+    assert_eq!(peers(&["ban", id, "--for", "10m"]).json(), true);
     let back = format!("127.0.0.1:{}", first.p2p);
     second.order("kette_addPeer", json!([back]));
     until("the refusal of a banned peer", SOON, || {

@@ -176,6 +176,7 @@ fn every_verb_that_fails_says_so_as_json() {
     for (words, _) in CALLS {
         assert!(failing.contains(&verb(words)) || verb(words) == "presets", "{words} is missing");
     }
+    assert!(!net.home().exists(), "what fails at once leaves nothing behind");
     // What another command of the line says is said once.
     let plain = call(&net, "ps", false);
     assert!(plain.out.is_empty() && plain.err.contains("no network at"), "{plain:?}");

@@ -204,7 +204,7 @@ fn what_processes_cannot_do_is_refused_before_any_starts() {
         "`kette sim run` can",
     ];
     ran.fails(2, &words);
-    assert!(!ran.err.contains("[[step]] 1") && ran.out.is_empty(), "{ran:?}");
+    assert!(!ran.err.contains("[[step]] 1"), "{ran:?}");
     assert!(!net.home().exists(), "nothing was made");
 }
 

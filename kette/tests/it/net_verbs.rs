@@ -140,7 +140,7 @@ fn interrupted(net: &Net, at: Option<u64>) {
     fs::remove_dir_all(links).expect("it is there");
     assert!(folder.join(".loading.json").exists() && !net.database("a").exists());
     for verb in [&["start", "a"][..], &["snapshot", "save", "x"], &["snapshot", "rm", "one"]] {
-        net.run(verb[0], &verb[1..]).fails(2, &["snapshot load one` was interrupted"]);
+        sub(net, verb).fails(2, &["snapshot load one` was interrupted"]);
     }
     let file = net.home().parent().expect("a folder").join("net.toml");
     let up = net.run("up", &["--file", text(&file)]);

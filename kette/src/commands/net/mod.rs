@@ -261,6 +261,10 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
     if let Some(file) = &made {
         eprintln!("{}", flags::describe(file)?);
     }
+    // A file that is none leaves no directory behind.
+    if let (None, Some(source)) = (&made, &named) {
+        file::load(source)?;
+    }
     std::fs::create_dir_all(directory.path())?;
     let source = match (&made, named) {
         (Some(_), _) => directory.network_file().display().to_string(),
