@@ -46,6 +46,8 @@ pub(crate) struct Session {
     rtt: AtomicU64,
     /// The first control frame was handed on.
     greeted: watch::Sender<bool>,
+    /// The control lane was read to its end.
+    parted: watch::Sender<bool>,
     /// Our host knows of it: what it said before was meant for a former session with this peer.
     met: AtomicBool,
 }
@@ -74,6 +76,7 @@ impl Session {
             uncounted,
             rtt: AtomicU64::new(0),
             greeted: watch::Sender::new(false),
+            parted: watch::Sender::new(false),
             met: AtomicBool::new(false),
         }
     }
@@ -98,6 +101,17 @@ impl Session {
     async fn greeting(&self) {
         // The sender lives as long as the session.
         let _ = self.greeted.subscribe().wait_for(|greeted| *greeted).await;
+    }
+
+    /// Notes that the control lane was read to its end.
+    pub(crate) fn part(&self) {
+        self.parted.send_replace(true);
+    }
+
+    /// Waits until the control lane was read to its end.
+    pub(crate) async fn parting(&self) {
+        // The sender lives as long as the session.
+        let _ = self.parted.subscribe().wait_for(|parted| *parted).await;
     }
 
     /// Returns the send queue of `lane`.

@@ -1,14 +1,17 @@
 //! Between the core's words and the network's: sessions in, messages out, stored blocks served on the side.
 
 use super::links::Laboratory;
-use kette_network::{CutSet, Network, NetworkEvent, SendError, SessionNumber};
+use kette_network::{CutSet, Network, NetworkEvent, SendError, SessionNumber, WireBytes};
 use kette_node::Input;
 use kette_rpc::{KindTraffic, Links, NetworkControl, Traffic};
 use kette_store::Reader;
 use kette_types::{Bytes, DisconnectReason, Lane, Message, PeerAddress, PeerId};
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -142,11 +145,23 @@ fn to_input(event: NetworkEvent) -> Option<Input> {
 }
 
 /// What RPC and metrics may see and switch of the network.
-pub(super) struct Control(Network, Laboratory);
+pub(super) struct Control(Network, Laboratory, Overhead);
+
+/// The most bytes seen, in and out, that belong to no message: a frame counts when it is whole, its bytes before, and a
+/// counter must not go back.
+#[derive(Default)]
+struct Overhead([AtomicU64; 2]);
+
+impl Overhead {
+    fn of(&self, wire: WireBytes, frames: [u64; 2]) -> [u64; 2] {
+        let rest = [wire.received.saturating_sub(frames[0]), wire.sent.saturating_sub(frames[1])];
+        [0, 1].map(|way| self.0[way].fetch_max(rest[way], Ordering::Relaxed).max(rest[way]))
+    }
+}
 
 impl Control {
     pub(super) fn new(network: Network, links: Links) -> Self {
-        Self(network.clone(), Laboratory::new(network, links))
+        Self(network.clone(), Laboratory::new(network, links), Overhead::default())
     }
 }
 
@@ -168,8 +183,8 @@ impl NetworkControl for Control {
         }
         // The rest: encryption, multiplexing, handshakes, libp2p's own protocols.
         let rest = kinds.entry("transport".to_owned()).or_default();
-        rest.bytes_in = stats.wire.received.saturating_sub(stats.total.bytes_in);
-        rest.bytes_out = stats.wire.sent.saturating_sub(stats.total.bytes_out);
+        let frames = [stats.total.bytes_in, stats.total.bytes_out];
+        [rest.bytes_in, rest.bytes_out] = self.2.of(stats.wire, frames);
         let rtts: Vec<f64> = stats
             .peers
             .values()
@@ -196,5 +211,21 @@ impl NetworkControl for Control {
 
     fn links(&self) -> Links {
         self.1.links()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_no_message_never_shrinks() {
+        let overhead = Overhead::default();
+        let of = |received, sent, frames| overhead.of(WireBytes { received, sent }, frames);
+        assert_eq!(of(100, 50, [80, 45]), [20, 5]);
+        // Half of a large frame is here; then it is whole.
+        assert_eq!(of(1_100, 60, [80, 50]), [1_020, 10]);
+        assert_eq!(of(2_100, 60, [2_080, 70]), [1_020, 10]);
+        assert_eq!(of(9_000, 90, [7_000, 70]), [2_000, 20]);
     }
 }

@@ -165,8 +165,11 @@ impl Peers {
     ) {
         use DisconnectReason::{TooManyFromAddress, TooManyPeers};
         if let Some(session) = self.sessions.get(&peer) {
-            let refused = matches!(reason, TooManyPeers | TooManyFromAddress);
-            self.counts.sessions_refused += u64::from(refused && session.is_ready());
+            // It says so in the place of a hello.
+            let greeted = session.greeted.as_ref().map(|greeted| now.since(greeted.at));
+            let at_once = greeted.is_some_and(|since| since < self.config.hello_timeout);
+            let refused = at_once && matches!(reason, TooManyPeers | TooManyFromAddress);
+            self.counts.sessions_refused += u64::from(refused);
             out.push(Output::Disconnect(peer, reason));
             self.closed(now, peer, reason, out);
         }

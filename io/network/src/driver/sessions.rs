@@ -114,6 +114,12 @@ impl Driver {
         let task = self.tasks.spawn(async move {
             let reason = read_lane(&session, lane, stream, &inbox, frame_timeout).await;
             drop(held);
+            if lane == Lane::Control {
+                session.part();
+            } else if reason == DisconnectReason::ConnectionLost {
+                // Lanes are streams of their own: a goodbye may come after another one's end. Too late is as good.
+                let _ = timeout(DRAIN_TIMEOUT, session.parting()).await;
+            }
             // Fails only when the driver has stopped.
             let _ = signal.send(Signal::Ended(connection, reason));
         });

@@ -243,6 +243,35 @@ async fn a_goodbye_arrives_before_the_session_ends() {
     }
 }
 
+/// Lanes are streams of their own: that another one ends first must not take the goodbye's time away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_arrives_on_busy_sessions_too() {
+    let (mut a, mut b) = (Node::new(1).await, Node::new(2).await);
+    let goodbye = Message::Goodbye(DisconnectReason::Banned);
+    for round in 0..100 {
+        connect(&mut a, &mut b, Transport::Tcp).await;
+        for message in &one_of_each() {
+            talk(&mut a, &mut b, message).await;
+        }
+        for id in 0..20 {
+            // The queue may be full; what matters is that bytes are under way.
+            let _ = b.network.send(a.id(), bulk(id, 64).into());
+        }
+        a.say(b.id(), goodbye.clone());
+        a.network.disconnect(b.id(), DisconnectReason::Banned);
+        let said = b
+            .until("the end", |event| match event {
+                NetworkEvent::Message { message, .. } if message == goodbye => Some(true),
+                NetworkEvent::Disconnected { .. } => Some(false),
+                _ => None,
+            })
+            .await;
+        assert!(said, "round {round}");
+        b.disconnected(a.id()).await;
+        a.disconnected(b.id()).await;
+    }
+}
+
 #[tokio::test]
 async fn a_busy_port_is_an_error_that_names_it() {
     let a = Node::new(1).await;

@@ -7,9 +7,11 @@ use crate::testnet::load::{
     watch::{Stream, now},
 };
 use alloy_primitives::{Address, B256};
+use futures::FutureExt as _;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -100,16 +102,22 @@ async fn listen(endpoint: Endpoint, node: usize, journal: Arc<Mutex<Journal>>) {
                     }
                 });
             }
-            // Pools do not tell since when: at the latest now.
-            if let Ok(waiting) = endpoint.client.ask::<Waiting>("txpool_content", []).await {
-                let at = now();
-                note(&mut |journal| {
-                    for hash in waiting.hashes() {
-                        journal.pooled(node, hash, at);
+            let mut waiting = pin!(endpoint.client.ask::<Waiting>("txpool_content", []).fuse());
+            loop {
+                let arrivals = tokio::select! {
+                    // Pools do not tell since when: at the latest now.
+                    waiting = &mut waiting => {
+                        let at = now();
+                        note(&mut |journal| {
+                            for hash in waiting.iter().flat_map(Waiting::hashes) {
+                                journal.pooled(node, hash, at);
+                            }
+                        });
+                        continue;
                     }
-                });
-            }
-            while let Some(arrivals) = stream.next().await {
+                    arrivals = stream.next() => arrivals,
+                };
+                let Some(arrivals) = arrivals else { break };
                 note(&mut |journal| {
                     for (hash, _, at) in &arrivals.heads {
                         journal.had(node, *hash, *at);

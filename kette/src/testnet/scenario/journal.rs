@@ -84,10 +84,11 @@ impl Journal {
 
     /// Notes when a transaction entered a node's pool; the first time counts.
     pub fn pooled(&mut self, node: usize, hash: B256, at: u64) {
-        if self.pooled < POOLED_MAX {
+        if let Some(first) = self.pools.get_mut(&hash).and_then(|nodes| nodes.get_mut(&node)) {
+            *first = at.min(*first);
+        } else if self.pooled < POOLED_MAX {
             self.pooled += 1;
-            let pools = self.pools.entry(hash).or_default();
-            pools.entry(node).and_modify(|first| *first = at.min(*first)).or_insert(at);
+            self.pools.entry(hash).or_default().insert(node, at);
         }
     }
 
@@ -241,7 +242,9 @@ mod tests {
     fn a_transaction_is_there_by_pool_or_with_its_block() {
         let (mut journal, hash) = (journal(), B256::repeat_byte(7));
         journal.pooled(0, hash, 1_050_000);
+        journal.pooled(1, hash, 950_000);
         journal.pooled(1, hash, 900_000);
+        assert_eq!(journal.pooled, 2, "what is known takes no room");
         let had = journal.had_transaction(&hash, None);
         assert_eq!(had, BTreeMap::from([(0, (1_050_000, true)), (1, (900_000, true))]));
         let had = journal.had_transaction(&hash, Some(&CHAIN[0]));

@@ -223,6 +223,28 @@ fn no_slot_at_a_peer_is_no_failure_of_its_address() {
     assert_eq!(peers.known_addresses(), 1);
 }
 
+/// A full peer learns so with our hello, when its own has gone out.
+#[test]
+fn a_peer_without_room_is_told_from_one_that_leaves() {
+    let cases = [
+        (0, DisconnectReason::TooManyPeers, 1),
+        (4, DisconnectReason::TooManyFromAddress, 1),
+        (6, DisconnectReason::TooManyPeers, 0),
+        (0, DisconnectReason::Evicted, 0),
+        (0, DisconnectReason::Shutdown, 0),
+    ];
+    for (secs, reason, refused) in cases {
+        let mut peers = started(config(NetworkKind::Local, 1));
+        greet(&mut peers, T0, id(2), local(2), Direction::Outbound);
+        let mut out = Vec::new();
+        peers.control(T0 + secs * SECOND, id(2), &Message::Goodbye(reason), &mut out);
+        let mut counters = Counters::default();
+        peers.count_into(&mut counters);
+        let seen = (counters.handshakes_completed, counters.sessions_refused);
+        assert_eq!(seen, (1, refused), "{secs} {reason:?}");
+    }
+}
+
 #[test]
 fn an_operator_adds_and_removes_peers() {
     let mut peers = started(config(NetworkKind::Local, 1));
