@@ -48,8 +48,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::VerifyFinality(args) => verify_finality::run(&args, json),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "kette", &mut output::stdout());
-            Ok(())
+            // Into memory first: it panics where nobody reads on.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "kette", &mut script);
+            Ok(std::io::Write::write_all(&mut output::stdout(), &script)?)
         }
     }
 }

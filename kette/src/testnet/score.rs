@@ -18,6 +18,8 @@ pub struct Health {
     pub errors: usize,
     /// Tips differ by more than 2 blocks for more than 30 seconds.
     pub diverged: bool,
+    /// Validators that hear each other have too few votes: nothing becomes final.
+    pub no_quorum: bool,
     /// Two nodes have different final blocks of one number: nothing makes up for that.
     pub conflict: bool,
 }
@@ -48,6 +50,8 @@ pub struct HealthParts {
     pub split_penalty: usize,
     /// For tips that differ for long.
     pub diverged_penalty: usize,
+    /// For validators without a quorum.
+    pub quorum_penalty: usize,
     /// All penalties, at most 60.
     pub penalty: usize,
     /// Different final blocks of one number.
@@ -61,14 +65,16 @@ impl Health {
         let errors_penalty = PER_ERROR.saturating_mul(self.errors);
         let split_penalty = given(self.components > 1, SPLIT);
         let diverged_penalty = given(self.diverged, DIVERGED);
+        let quorum_penalty = given(self.no_quorum, NO_QUORUM);
         HealthParts {
             running_share: self.running * 100 / self.nodes.max(1),
             connected_bonus: given(self.components == 1 && self.sessions_min >= 2, BONUS),
             errors_penalty,
             split_penalty,
             diverged_penalty,
+            quorum_penalty,
             penalty: errors_penalty
-                .saturating_add(split_penalty + diverged_penalty)
+                .saturating_add(split_penalty + diverged_penalty + quorum_penalty)
                 .min(PENALTY_MAX),
             conflicting_finality: self.conflict,
         }
@@ -134,6 +140,8 @@ const PART: usize = 25;
 const BONUS: usize = 5;
 const SPLIT: usize = 45;
 const DIVERGED: usize = 10;
+/// X20 names none; the chain stands still, which is worse than a split.
+const NO_QUORUM: usize = 60;
 const PER_ERROR: usize = 2;
 const PENALTY_MAX: usize = 60;
 
@@ -167,6 +175,11 @@ mod tests {
         let whole = health(10, 1, 2, 0);
         assert_eq!(Health { diverged: true, ..whole }.parts().score(), 95);
         assert_eq!(Health { conflict: true, ..whole }.parts().score(), 0);
+        let silent = Health { no_quorum: true, ..whole }.parts();
+        assert_eq!(
+            (silent.quorum_penalty, silent.score(), band(silent.score())),
+            (60, 45, Band::Poor)
+        );
         let parts = health(10, 2, 2, 40).parts();
         assert_eq!((parts.errors_penalty, parts.split_penalty, parts.penalty), (80, 45, 60));
     }
@@ -186,8 +199,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn stays_within_bounds(running in 0usize..2000, nodes in 0usize..1000, components in 0usize..50,
-                               sessions_min in 0usize..50, errors: usize, diverged: bool, conflict: bool) {
-            let health = Health { nodes, running: running.min(nodes), components, sessions_min, errors, diverged, conflict };
+                               sessions_min in 0usize..50, errors: usize, diverged: bool, no_quorum: bool, conflict: bool) {
+            let health = Health { nodes, running: running.min(nodes), components, sessions_min, errors, diverged, no_quorum, conflict };
             proptest::prop_assert!(health.parts().score() <= 100);
         }
     }

@@ -3,9 +3,11 @@
 use super::{
     directory::{Manifest, ManifestNode, ProcessId},
     score::{self, Band, Connectivity, Health, HealthParts},
+    votes::Short,
     watch::{
         finality::{self, Conflict, Running},
         links::{self, Link},
+        quorum,
         said::{self, Counters, Head, Said},
         tips,
         usage::Usage,
@@ -48,6 +50,9 @@ pub struct NetworkStatus {
     /// Which have, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflict>,
+    /// What validators that hear each other lack to decide, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Short>,
     /// Highest number that all running nodes have.
     pub height: u64,
     /// Lowest final number of the running nodes.
@@ -231,7 +236,8 @@ pub async fn judge(
         finality::conflict(&running).await
     };
     let links = links::links(manifest, said);
-    let components = links::components(said, &links).len();
+    let parts = links::components(said, &links);
+    let (components, quorum) = (parts.len(), quorum::missing(said, &parts));
     let attempted = each(|said| said.status.counters.handshakes_attempted).sum();
     let handshakes = each(|said| said.status.counters.handshakes_completed).sum();
     let errors = each(|said| said.observed.errors.last_minute).sum();
@@ -243,6 +249,7 @@ pub async fn judge(
         sessions_min: links::sessions_min(said, &links),
         errors: usize::try_from(errors).unwrap_or(usize::MAX),
         diverged: diverged_ms > DIVERGED_MS,
+        no_quorum: quorum.is_some(),
         conflict: conflict.is_some(),
     };
     let parts = health.parts();
@@ -264,6 +271,7 @@ pub async fn judge(
         hash_equal,
         safe: conflict.is_none(),
         conflict,
+        quorum,
         height,
         finalized,
         finality_ms: Finality::of(finality_times(&running).await),

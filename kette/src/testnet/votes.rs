@@ -3,6 +3,7 @@
 use super::control::Control;
 use crate::{run::home::Home, validator_key::ValidatorKey};
 use kette_types::bft::{BftSpec, PublicKey, Quorum};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The votes of a network's nodes.
@@ -16,7 +17,7 @@ pub struct Votes {
 }
 
 /// Too few votes to decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Short {
     /// Votes that are there.
     pub up: u128,

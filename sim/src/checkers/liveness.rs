@@ -175,7 +175,28 @@ fn late(world: &World, wait: Wait) -> Result<(), String> {
     }
     let took = world.now().since(wait.since).as_secs();
     let (height, heads) = (wait.height, describe(world));
-    Err(format!("{took} s after the heal not all honest nodes agree on height {height}: {heads}"))
+    let split = split(world).unwrap_or_default();
+    Err(format!(
+        "{took} s after the heal not all honest nodes agree on height {height}: {heads}{split}"
+    ))
+}
+
+/// Says if nodes stay apart because what they call final differs: no time heals that.
+fn split(world: &World) -> Option<String> {
+    let finals = || {
+        world.honest().filter_map(|host| {
+            let tree = host.node()?.tree();
+            Some((host, tree, tree.finalized()))
+        })
+    };
+    let (top, most, _) = finals().max_by_key(|(_, _, (number, _))| *number)?;
+    finals().find_map(|(host, _, (number, hash))| {
+        let theirs = most.canonical(number).ok()??;
+        (theirs != hash).then(|| {
+            let (a, b) = (&host.name, &top.name);
+            format!("; {a} and {b} disagree about final block {number}: {hash} and {theirs}")
+        })
+    })
 }
 
 fn describe(world: &World) -> String {

@@ -15,7 +15,7 @@ pub(super) const BANDWIDTH_MIN: u64 = 56_000;
 /// Longest latency and mean jitter of all links: a hello must arrive within 5 s.
 pub(super) const LATENCY_MAX: Duration = Duration::from_secs(2);
 /// The same of single links, on which sessions may break.
-pub(super) const LINK_LATENCY_MAX: Duration = Duration::from_secs(10);
+pub const LINK_LATENCY_MAX: Duration = Duration::from_secs(10);
 /// Slowest durable write: nobody says hello before the first one is done.
 pub(super) const FSYNC_MAX: Duration = Duration::from_secs(1);
 /// How many times slower than measured a processor may be, all factors together: 5 ms per message, 150 ms per block.

@@ -33,6 +33,7 @@ pub use file::{
     Group, Link, Misbehaviour, Network, NetworkFile, Profile, Role, Shape, Topology, Workload,
 };
 pub use hint::nearest;
+pub use limits::LINK_LATENCY_MAX;
 pub use missed::Missed;
 pub use parse::{ParseError, SCHEMA};
 pub use plan::{Plan, PlannedNode};

@@ -14,7 +14,10 @@ use crate::{
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use kette_rpc::{DELAY_MAX_MS, Link};
-use kette_sim::scenario::units::{format_duration, format_rate, parse_duration, parse_rate};
+use kette_sim::scenario::{
+    LINK_LATENCY_MAX,
+    units::{format_duration, format_rate, parse_duration, parse_rate},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -127,6 +130,14 @@ async fn set(args: SetArgs, json: bool) -> anyhow::Result<()> {
         && !args.cut
     {
         bail!("nothing to change: give --latency, --jitter, --loss, --bw or --cut");
+    }
+    for time in args.latency.into_iter().chain(args.jitter) {
+        if time > LINK_LATENCY_MAX {
+            let (time, most) = (format_duration(time), format_duration(LINK_LATENCY_MAX));
+            bail!(
+                "{time} is more than {most}, with which no session lives: --cut lets nothing pass"
+            );
+        }
     }
     let (a, b) = (links.select(&args.a)?, links.select(&args.b)?);
     let there = a.iter().flat_map(|a| b.iter().map(|b| (*a, *b))).filter(|(a, b)| a != b);

@@ -15,6 +15,7 @@ use crate::{
 };
 use anyhow::bail;
 use clap::Args;
+use kette_sim::scenario::region;
 use serde_json::json;
 
 /// Flags of `kette net add`.
@@ -29,9 +30,9 @@ pub struct Add {
     /// They mine.
     #[arg(long)]
     miner: bool,
-    /// Hashes per second at most.
-    #[arg(long, default_value_t = 1_000)]
-    hash_rate: u64,
+    /// Hashes per second at most [default: as many as the network's first miner].
+    #[arg(long)]
+    hash_rate: Option<u64>,
     /// Region label, e.g. EU-WEST.
     #[arg(long, default_value = "")]
     region: String,
@@ -41,6 +42,15 @@ pub struct Add {
     #[command(flatten)]
     place: Where,
 }
+
+/// Returns how fast miners of this network are.
+fn usual_rate(control: &Control) -> u64 {
+    let mut plans = control.manifest.nodes.iter().map(|node| &node.plan);
+    plans.find(|plan| plan.miner).map_or(DEFAULT_RATE, |plan| plan.mine_rate)
+}
+
+/// Hashes per second where nobody else mines.
+const DEFAULT_RATE: u64 = 1_000;
 
 /// Flags of `kette net rm`.
 #[derive(Args, Debug)]
@@ -70,6 +80,9 @@ pub fn add(args: &Add, json: bool) -> anyhow::Result<()> {
              `kette validator register --help` says how it gets votes"
         );
     }
+    if !args.region.is_empty() && !region::NAMES.contains(&args.region.as_str()) {
+        bail!("there is no region `{}`: {}", args.region, region::NAMES.join(", "));
+    }
     let dials = match args.dial.as_slice() {
         [] => Vec::new(),
         named => control.select(named, false)?,
@@ -78,7 +91,7 @@ pub fn add(args: &Add, json: bool) -> anyhow::Result<()> {
         name: args.name.clone(),
         region: args.region.clone(),
         miner: args.miner,
-        mine_rate: args.hash_rate,
+        mine_rate: args.hash_rate.unwrap_or_else(|| usual_rate(&control)),
         dials,
     };
     let mut added = Vec::new();

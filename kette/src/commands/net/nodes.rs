@@ -114,6 +114,9 @@ pub fn score_line(status: &NetworkStatus) -> String {
         health.split_penalty,
         health.diverged_penalty,
     );
+    if let Some(missing) = status.quorum {
+        line += &format!(", -{} for no quorum: {missing}", health.quorum_penalty);
+    }
     if health.conflicting_finality {
         line += "; 0 because of conflicting finality";
     }

@@ -73,6 +73,7 @@ pub fn run(args: &WaitSyncArgs, json: bool) -> anyhow::Result<()> {
         let value = json!({
             "synced": true, "height": status.height, "nodes": status.running,
             "hash": status.list.iter().find(|node| node.height == Some(status.height)).map(|node| &node.hash),
+            "quorum": status.quorum,
             "took_ms": u64::try_from(took.as_millis())?,
         });
         return output::print(&value, true);
@@ -83,6 +84,9 @@ pub fn run(args: &WaitSyncArgs, json: bool) -> anyhow::Result<()> {
         status.height,
         took.as_secs_f64()
     );
+    if let Some(missing) = status.quorum {
+        eprintln!("warning: {missing}");
+    }
     Ok(())
 }
 

@@ -222,13 +222,18 @@ fn unknown(name: &str) -> String {
     format!("`{name}` is neither a file nor one of {}{hint}", names.join(", "))
 }
 
-/// Lists what is embedded: name, and the first line of its file.
+/// Lists what is embedded: name, and the first sentence of its file.
 ///
 /// # Errors
 /// If standard output is closed.
 pub fn list(json: bool) -> anyhow::Result<()> {
     let about = |text: &'static str| {
-        text.lines().next().unwrap_or_default().trim_start_matches('#').trim().to_owned()
+        let opening = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim);
+        let opening = opening.collect::<Vec<_>>().join(" ");
+        match opening.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => opening,
+        }
     };
     let drawn =
         (SWARM, "Everything is drawn from the seed: nodes, links, faults, liars.".to_owned());

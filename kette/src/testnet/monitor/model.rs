@@ -6,7 +6,7 @@ use crate::testnet::{
     status::{NetworkStatus, NodeStatus},
     topology::Topology,
     watch::{
-        said::{Head, Said},
+        said::{Head, Observed, Said},
         tips::Spread,
     },
 };
@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 pub const EVENTS: usize = 10;
 /// Points of a chart.
 const POINTS: usize = 60;
+/// How much a block's own time may be behind, milliseconds: it has whole seconds, and so has a process's age.
+const SLACK_MS: u64 = 2_000;
 /// Figures are those of so many milliseconds.
 const WINDOW_MS: u64 = 60_000;
 
@@ -244,9 +246,18 @@ struct Arrival {
     transactions: u64,
 }
 
+/// Returns the heads without those that were made before the process began: it found them in its database or fetched
+/// them later, and that says nothing about how blocks come.
+fn arrived(observed: &Observed) -> &[Head] {
+    let began_ms = observed.now_ms.saturating_sub(observed.uptime_seconds * 1_000);
+    let old = |head: &Head| head.timestamp.saturating_mul(1_000) + SLACK_MS < began_ms;
+    let from = observed.heads.iter().rposition(old).map_or(0, |last| last + 1);
+    &observed.heads[from..]
+}
+
 fn charts(sample: &Sample) -> Charts {
     let heads: Vec<&[Head]> =
-        sample.said.iter().flatten().map(|said| said.observed.heads.as_slice()).collect();
+        sample.said.iter().flatten().map(|said| arrived(&said.observed)).collect();
     let mut arrivals: BTreeMap<B256, Arrival> = BTreeMap::new();
     for nodes in &heads {
         // The first one is where the node began, not a block that arrived.
@@ -405,6 +416,21 @@ pub(crate) mod tests {
         assert_eq!(charts.tps.iter().sum::<u64>(), 800);
         assert_eq!(model.tips.iter().map(|tip| tip.nodes.len()).collect::<Vec<_>>(), [8, 1]);
         assert_eq!((model.finality_lag, model.uptime_secs), (5, 3_725));
+    }
+
+    #[tokio::test]
+    async fn blocks_of_before_a_start_have_no_part_in_charts() {
+        let mut sample = sample(NOW).await;
+        // All began 10 s ago and found 30 blocks in their databases.
+        for said in sample.said.iter_mut().flatten() {
+            said.observed.uptime_seconds = 10;
+            for head in said.observed.heads.iter_mut().filter(|head| head.number <= 30) {
+                head.at_ms = NOW - 10_000;
+                head.timestamp -= 600;
+            }
+        }
+        let charts = Model::of(&sample, None).charts;
+        assert_eq!((charts.block_ms, charts.block_ms_mean), (vec![1_000; 9], Some(1_000)));
     }
 
     #[tokio::test]

@@ -51,6 +51,7 @@ pub fn render(model: &Model) -> Result<String, std::fmt::Error> {
         ("errors_penalty", health.errors_penalty),
         ("split_penalty", health.split_penalty),
         ("diverged_penalty", health.diverged_penalty),
+        ("quorum_penalty", health.quorum_penalty),
     ] {
         parts.get_or_create(&vec![("part", part.to_owned())]).set(count(value));
     }

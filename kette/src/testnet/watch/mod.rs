@@ -2,6 +2,7 @@
 
 pub mod finality;
 pub mod links;
+pub mod quorum;
 pub mod said;
 pub mod tips;
 pub mod usage;

@@ -17,7 +17,7 @@ use std::{
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// One node's answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Numbers and lists.
     pub status: Status,

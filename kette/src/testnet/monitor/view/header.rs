@@ -37,6 +37,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let parts = &status.health;
     let conflict = match &status.conflict {
         Some(conflict) => format!("  CONFLICTING FINALITY at {}", conflict.number),
+        None if status.quorum.is_some() => "  NO QUORUM".to_owned(),
         None => String::new(),
     };
     // Small screens have no room for what is zero.
@@ -44,6 +45,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         ("err", parts.errors_penalty),
         ("split", parts.split_penalty),
         ("apart", parts.diverged_penalty),
+        ("quorum", parts.quorum_penalty),
     ]
     .into_iter()
     .filter(|(_, points)| *points > 0)
