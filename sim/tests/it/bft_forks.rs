@@ -222,7 +222,7 @@ fn certificates_of_a_refused_chain_do_not_park_those_who_went_on() {
 #[test]
 fn who_never_stopped_keeps_the_block_that_an_operator_named() {
     for (chosen, named) in [(true, 0), (true, 1), (false, 0)] {
-        let (mut run, _) = four_at(4, 2, Vec::new());
+        let (mut run, notes) = four_at(4, 2, Vec::new());
         for host in [1, 2, 3] {
             run.world.crash(host, Loss::Unsynced);
         }
@@ -236,14 +236,24 @@ fn who_never_stopped_keeps_the_block_that_an_operator_named() {
         restart(&mut run, 0, chosen.then_some(block));
         let covered = head - named as u64;
         let certificate = precommits(&run.world, covered, B256::repeat_byte(7));
-        tell(&mut run, certificate.clone());
+        tell(&mut run, certificate);
         assert_eq!(fork_of(&run, 0).is_none(), chosen, "{chosen} {named}");
         assert_eq!(finalized(&run, 0), (head, ours));
         if !chosen {
             continue;
         }
+        let told = || notes.borrow().alarms.iter().filter(|(host, _)| *host == 0).count();
+        let met = told();
+        for byte in 20..24 {
+            let another = precommits(&run.world, covered, B256::repeat_byte(byte));
+            tell(&mut run, another);
+        }
+        assert_eq!((told(), fork_of(&run, 0)), (met, None), "one height is decided once");
         restart(&mut run, 0, None);
-        tell(&mut run, certificate);
+        for byte in [7, 20, 24] {
+            let certificate = precommits(&run.world, covered, B256::repeat_byte(byte));
+            tell(&mut run, certificate);
+        }
         assert_eq!(fork_of(&run, 0), None, "it was written down");
         restart(&mut run, 0, Some(block));
         if named == 1 {
@@ -251,6 +261,29 @@ fn who_never_stopped_keeps_the_block_that_an_operator_named() {
             tell(&mut run, above);
             assert!(fork_of(&run, 0).is_some(), "a fork above the block is another one");
         }
+    }
+}
+
+/// A certificate of a block that is not here is the decision of its height, unless an operator's choice is so recent that
+/// it may be of the chain that was refused. A flag that was left in place is no such choice.
+#[test]
+fn a_flag_that_names_an_old_block_hides_no_decision() {
+    for (named, hides) in [(1, false), (66, true)] {
+        let (mut run, _) = four_at(70, 2, Vec::new());
+        let tree = run.world.hosts[0].node().unwrap().tree();
+        let block = tree.canonical(named).unwrap().unwrap();
+        restart(&mut run, 0, Some(block));
+        while (1..4).any(|host| finalized(&run, host) != finalized(&run, 0)) {
+            pass(&mut run, 1);
+        }
+        let head = finalized(&run, 0).0;
+        let certificate = precommits(&run.world, head + 1, B256::repeat_byte(8));
+        tell_one(&mut run, 0, certificate);
+        pass(&mut run, 15_000);
+        let now = heights(&run);
+        let went_on = now.iter().all(|now| *now > head + 3);
+        let waited = now.iter().all(|now| *now <= head + 1);
+        assert_eq!((went_on, waited), (hides, !hides), "{named}: {head} to {now:?}");
     }
 }
 

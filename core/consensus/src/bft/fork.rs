@@ -45,7 +45,7 @@ pub(super) struct Forked {
     pub(super) stopped: Option<Fork>,
     /// Where an operator chose this node's chain; the newest last.
     resumed: Vec<Fork>,
-    /// The block that the operator named at the start.
+    /// The block that the operator named at the start, while it may matter.
     chosen: Option<B256>,
 }
 
@@ -75,14 +75,32 @@ impl Forked {
     }
 
     /// Tells whether certificates of a refused chain may still go round: those of blocks above the refused one are as
-    /// good as any, and their blocks never come.
-    pub(super) const fn has_choice(&self) -> bool {
+    /// good as any, and their blocks never come. A named block counts until it is final here and no longer remembered, so
+    /// that a flag that was left in place does not matter for the life of the process.
+    pub(super) fn has_choice(&mut self, last_final: u64, tree: &BlockTree) -> bool {
+        self.chosen = self.chosen.filter(|chosen| {
+            let header = tree.header(*chosen).ok().flatten();
+            header.is_none_or(|header| {
+                last_final.saturating_sub(header.number) <= REMEMBERED
+                    || tree.canonical(header.number).ok().flatten() != Some(*chosen)
+            })
+        });
         self.chosen.is_some() || !self.resumed.is_empty()
     }
 
     /// Tells whether an operator decided against this block.
     pub(super) fn is_refused(&self, height: u64, block: B256) -> bool {
         self.resumed.iter().any(|fork| (fork.height, fork.theirs) == (height, block))
+    }
+
+    /// Tells whether an operator chose our block of this height when another one was decided there: liars with a quorum
+    /// can decide for block after block, and the choice is written down once.
+    fn is_decided(&self, height: u64, tree: &BlockTree) -> bool {
+        self.resumed.iter().filter(|fork| fork.height == height).any(|fork| {
+            let ours = tree.header(fork.ours).ok().flatten();
+            // The proof may have been a block above our newest one, whose height was open.
+            ours.is_some_and(|ours| ours.number >= height)
+        })
     }
 
     /// Refuses every block while stopped: the other chain goes on without end. Refuses what stands on a block that an
@@ -131,7 +149,10 @@ impl Bft {
         out: &mut Vec<Output>,
     ) {
         let Some(voting) = &self.voting else { return };
-        if self.forked.stopped.is_some() || self.forked.is_refused(height, theirs) {
+        if self.forked.stopped.is_some()
+            || self.forked.is_refused(height, theirs)
+            || self.forked.is_decided(height, tree)
+        {
             return;
         }
         let fork = Fork { height, theirs, ours: voting.parent.hash() };
@@ -148,7 +169,8 @@ impl Bft {
     }
 
     /// Tells whether the block that an operator named is final here and not below this height: what contradicts a block
-    /// of this height contradicts the choice. A fork above it is another one.
+    /// of this height contradicts the choice. A fork above it is another one. One that is not final here yet covers
+    /// nothing, so operators name the block of exactly the fork's height.
     fn is_chosen_up_to(&self, height: u64, last_final: u64, tree: &BlockTree) -> bool {
         let Some(chosen) = self.forked.chosen else { return false };
         let header = tree.header(chosen).ok().flatten();

@@ -219,7 +219,7 @@ impl Bft {
         if let Err(error) = self.rules.check_certificate(&certificate, height, block, &set) {
             return out.push(Output::Fault(peer, format!("certificate: {error}")));
         }
-        if self.forked.has_choice() && !tree.contains(block) {
+        if !tree.contains(block) && self.forked.has_choice(voting.parent.number, tree) {
             // It may be of the chain that an operator decided against. Voting goes on; who has it says it again.
             return voting.miss(block, Some(peer), now);
         }
