@@ -79,8 +79,8 @@ impl Cut {
     /// If the file cannot be written.
     pub fn write(&self, home: &Home) -> anyhow::Result<()> {
         match self.peers.is_empty() {
-            true => whole_file::remove(&home.cut()),
-            false => whole_file::write(&home.cut(), &serde_json::to_string_pretty(self)?),
+            true => whole_file::remove_unsynced(&home.cut()),
+            false => whole_file::write_unsynced(&home.cut(), &serde_json::to_string_pretty(self)?),
         }
     }
 

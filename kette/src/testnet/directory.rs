@@ -313,6 +313,15 @@ impl Directory {
         whole_file::write(&self.manifest_path(), &serde_json::to_string_pretty(manifest)?)
     }
 
+    /// The same when only processes changed, of which none outlives the end of power: waits for no disk, which all nodes
+    /// share. Who changed much that way calls [`Self::save`] in the end.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_processes(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        whole_file::write_unsynced(&self.manifest_path(), &serde_json::to_string_pretty(manifest)?)
+    }
+
     /// Removes the data of all nodes, but nothing that this program did not make.
     ///
     /// # Errors
@@ -329,7 +338,7 @@ impl Directory {
         }
         let (socket, log) = (super::host::socket_path(self), self.host_log());
         for path in [self.network_file(), self.genesis(), self.run_file(), socket, log] {
-            whole_file::remove(&path)?;
+            whole_file::remove_unsynced(&path)?;
         }
         remove_dir(&self.observability())?;
         super::snapshot::forget(self)?;
@@ -359,7 +368,7 @@ impl Directory {
     /// # Errors
     /// If the lock cannot be removed.
     pub fn remove_if_empty(&self) -> anyhow::Result<bool> {
-        whole_file::remove(&self.lock())?;
+        whole_file::remove_unsynced(&self.lock())?;
         Ok(fs::remove_dir(&self.0).is_ok())
     }
 }
@@ -371,7 +380,7 @@ impl Directory {
     /// If a file cannot be removed.
     pub fn remove_node(&self, name: &str) -> anyhow::Result<()> {
         remove_dir(&self.node(name))?;
-        whole_file::remove(&self.log(name))?;
+        whole_file::remove_unsynced(&self.log(name))?;
         self.remove_database(name)
     }
 
@@ -383,7 +392,7 @@ impl Directory {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut path = self.database(name).into_os_string();
             path.push(suffix);
-            whole_file::remove(Path::new(&path))?;
+            whole_file::remove_unsynced(Path::new(&path))?;
         }
         Ok(())
     }

@@ -90,16 +90,12 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 12;
 
 /// Starts a network and waits until all nodes run, are connected, and agree on a first block. One that was cut when it
-/// went down is up when its nodes run, cut as it was.
+/// went down is up when its nodes run, cut as it was. A load of a snapshot that was interrupted is finished before
+/// ([`snapshot::finish`]), or the wish is for a fresh network.
 ///
 /// # Errors
 /// If it runs already, a port is taken, a node ends, or it takes too long. What was started is stopped.
 pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
-    if let Some(name) = if wish.fresh { None } else { snapshot::finish(directory)? } {
-        eprintln!(
-            "`kette net snapshot load {name}` was interrupted: the network is back to {name} now"
-        );
-    }
     let _lock = lock(directory)?;
     let mut file = match &wish.made {
         Some(file) => file.clone(),
@@ -211,6 +207,14 @@ pub(super) fn prepare(
         say_what_is_there(directory, old, file, wish)?;
         if wish.fresh {
             directory.purge(old)?;
+        }
+    }
+    if wish.fresh {
+        // Also where no network is any more: a load into a purged place that was interrupted.
+        match snapshot::half(directory) {
+            Ok(Some(half)) => directory.purge(&half)?,
+            // Who lost the snapshot as well can begin anew.
+            Ok(None) | Err(_) => snapshot::forget(directory)?,
         }
     }
     let resumed = old.filter(|_| !wish.fresh);
@@ -394,8 +398,9 @@ impl Running {
             let task = start::start(directory, &mut manifest, index, mining)?;
             self.nodes.push((manifest.nodes[index].plan.name.clone(), task));
             // Saved each time, so that a killed launcher leaves nothing unknown behind.
-            directory.save(&manifest)?;
+            directory.save_processes(&manifest)?;
         }
+        directory.save(&manifest)?;
         Ok(manifest)
     }
 
@@ -445,14 +450,19 @@ pub(super) fn log_tail(directory: &Directory, manifest: &Manifest, name: &str) -
     lines.split_off(lines.len().saturating_sub(LOG_LINES))
 }
 
-/// Stops all nodes: asks, waits, and kills what does not end. Returns how many ran and how many were killed.
+/// Stops all nodes: asks, waits, and kills what does not end. Returns how many ran and how many were killed. What a load
+/// of a snapshot into a purged place left there when it was interrupted can be purged as well.
 ///
 /// # Errors
 /// If a process cannot be ended.
 pub fn down(directory: &Directory, purge: bool) -> anyhow::Result<(usize, usize)> {
-    directory.require()?;
+    let known = || match directory.load()? {
+        None if purge => snapshot::half(directory)?.map_or_else(|| directory.require(), Ok),
+        _ => directory.require(),
+    };
+    known()?;
     let _lock = lock(directory)?;
-    let mut manifest = directory.require()?;
+    let mut manifest = known()?;
     let alive = manifest.nodes.iter().filter(|node| node.is_alive()).count();
     let killed = match manifest.host.filter(|host| host.is_alive()) {
         Some(host) => usize::from(host::end(host)?),

@@ -91,8 +91,8 @@ fn numbers(peer: PeerId, shape: LinkShape, cut: bool) -> Link {
 /// If the file cannot be written.
 pub fn write(home: &Home, links: &Links) -> anyhow::Result<()> {
     match *links == Links::default() {
-        true => whole_file::remove(&home.links()),
-        false => whole_file::write(&home.links(), &serde_json::to_string_pretty(links)?),
+        true => whole_file::remove_unsynced(&home.links()),
+        false => whole_file::write_unsynced(&home.links(), &serde_json::to_string_pretty(links)?),
     }
 }
 

@@ -37,10 +37,14 @@ pub fn save(control: &mut Control, name: &str) -> anyhow::Result<(PathBuf, u64)>
         );
     }
     let running = stop_all(control)?;
-    // Whole or not at all: the name appears when everything is copied.
+    // Whole or not at all: the name appears when everything is copied and on disk.
     let draft = place.with_extension("new");
     let copied = copy_out(&control.directory, &control.manifest, &draft).and_then(|bytes| {
-        fs::rename(&draft, &place).with_context(|| format!("cannot make {}", place.display()))?;
+        fs::rename(&draft, &place)
+            .and_then(|()| whole_file::sync_name(&place))
+            // The folder of snapshots may be new.
+            .and_then(|()| whole_file::sync_name(&control.directory.path().join(FOLDER)))
+            .with_context(|| format!("cannot make {}", place.display()))?;
         Ok(bytes)
     });
     start_all(control, &running)?;
@@ -101,6 +105,17 @@ pub fn refuse_half(directory: &Directory) -> anyhow::Result<()> {
             "`kette net snapshot load {snapshot}` was interrupted: repeat it, or `kette net up` finishes it"
         ),
     }
+}
+
+/// Returns the nodes of a snapshot whose load was interrupted: some of them may be in the directory.
+///
+/// # Errors
+/// If the snapshot is there no more, or a file cannot be read.
+pub fn half(directory: &Directory) -> anyhow::Result<Option<Manifest>> {
+    let Some(Begun { snapshot: name, .. }) = begun(directory)? else { return Ok(None) };
+    let mut saved = manifest(directory, &name)?;
+    saved.forget_processes();
+    Ok(Some(saved))
 }
 
 /// Finishes a load that was interrupted when it had begun to replace what was there, without starting nodes; returns the
@@ -194,9 +209,9 @@ fn put_back(control: &mut Control, name: &str) -> anyhow::Result<(Restored, Vec<
     let mut running: Vec<String> = running.collect();
     running.extend(begun(&control.directory)?.into_iter().flat_map(|begun| begun.running));
     let begins = Begun { snapshot: name.to_owned(), running: running.clone() };
-    // Whoever is killed from here on leaves word.
-    whole_file::write(&begun_path(&control.directory), &serde_json::to_string_pretty(&begins)?)?;
     stop_all(control)?;
+    // Whoever is killed from here on leaves word. Before, all is as it was, and nodes that stopped can start.
+    whole_file::write(&begun_path(&control.directory), &serde_json::to_string_pretty(&begins)?)?;
     let names = |manifest: &Manifest| -> Vec<String> {
         manifest.nodes.iter().map(|node| node.plan.name.clone()).collect()
     };
@@ -217,7 +232,7 @@ fn put_back(control: &mut Control, name: &str) -> anyhow::Result<(Restored, Vec<
     Ok((Restored { nodes: then, back, gone, ..Restored::default() }, running))
 }
 
-/// Puts what was saved, and lies in `draft`, in the place of what is there.
+/// Puts what was saved, and lies in `draft`, in the place of what is there, so that it outlives the end of power.
 fn replace(
     control: &Control,
     gone: &[String],
@@ -233,10 +248,17 @@ fn replace(
         // What was ordered or signed since is not so any more for anybody: the whole network goes back.
         let home = Home::new(control.directory.node(name));
         for path in [home.links(), home.cut(), home.byzantine(), home.sign_state()] {
-            whole_file::remove(&path)?;
+            whole_file::remove_unsynced(&path)?;
         }
     }
-    put_all(&Directory::new(draft.to_path_buf()), &control.directory, saved, rename).map(drop)
+    put_all(&Directory::new(draft.to_path_buf()), &control.directory, saved, rename)?;
+    for node in &saved.nodes {
+        // What its home is made of now has its name there.
+        let file = Home::new(control.directory.node(&node.plan.name)).genesis();
+        whole_file::sync_name(&file).with_context(|| file.display().to_string())?;
+    }
+    let file = control.directory.genesis();
+    whole_file::sync_name(&file).with_context(|| file.display().to_string())
 }
 
 /// Reads which nodes a snapshot has.
@@ -364,6 +386,7 @@ fn start_all(control: &mut Control, nodes: &[usize]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Copies everything into a new directory, and sees to it that it is on disk.
 fn copy_out(directory: &Directory, manifest: &Manifest, to: &Path) -> anyhow::Result<u64> {
     if to.exists() {
         fs::remove_dir_all(to).with_context(|| format!("cannot remove {}", to.display()))?;
@@ -372,6 +395,8 @@ fn copy_out(directory: &Directory, manifest: &Manifest, to: &Path) -> anyhow::Re
     let target = Directory::new(to.to_path_buf());
     let bytes = put_all(directory, &target, manifest, copy)?;
     target.save(manifest)?;
+    // Before a name or a marker says that it is there.
+    whole_file::sync_tree(to).with_context(|| format!("cannot sync {}", to.display()))?;
     Ok(bytes)
 }
 

@@ -78,7 +78,7 @@ pub fn host(directory: &Directory, manifest: &mut Manifest) -> anyhow::Result<Op
     let mut child = host::spawn(directory)?;
     manifest.host = ProcessId::of(i32::try_from(child.id())?);
     // Saved before it has nodes, so that a killed launcher leaves nothing unknown behind.
-    directory.save(manifest)?;
+    directory.save_processes(manifest)?;
     host::known(&mut child)?;
     Ok(Some(child))
 }

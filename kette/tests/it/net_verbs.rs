@@ -133,6 +133,14 @@ fn interrupted(net: &Net, at: Option<u64>) {
     });
     let (folder, obstacle) = (net.home().join("snapshots"), net.home().join("node-4/links.json/x"));
     let links = obstacle.parent().expect("a folder");
+    // A load that ends while it stops nodes has replaced nothing: they start again, and nothing goes back.
+    let list = net.home().join("network.json.new");
+    fs::create_dir(&list).expect("a folder where a file belongs");
+    let failed = sub(net, &["snapshot", "load", "one"]);
+    failed.fails(2, &["network.json"]);
+    fs::remove_dir(&list).expect("it is there");
+    assert!(!folder.join(".loading.json").exists(), "{failed:?}");
+    said(&net.run("start", &["*"]));
     // It is replaced after the databases of the others.
     let _ = fs::remove_file(links);
     fs::create_dir_all(&obstacle).expect("a folder where a file belongs");
@@ -154,6 +162,31 @@ fn interrupted(net: &Net, at: Option<u64>) {
     said(&net.run("up", &["--file", text(&file)]));
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), left);
     assert_eq!(left, 1, "only the snapshot");
+}
+
+/// A load into a purged place that was interrupted: there is no list of nodes yet, but some of their files.
+fn interrupted_in_a_purged_place(net: &Net, at: Option<u64>) {
+    let marker = net.home().join("snapshots/.loading.json");
+    let interrupted = || {
+        said(&net.run("down", &["--purge"]));
+        assert!(!marker.exists() && !net.database("c").exists());
+        fs::write(&marker, r#"{"snapshot": "one", "running": []}"#).expect("a file");
+        for name in ["a", "c"] {
+            fs::write(net.database(name), "").expect("a file");
+        }
+    };
+    interrupted();
+    interrupted();
+    let up = net.run("up", &[]);
+    assert!(up.err.contains("the network is back to one"), "{up:?}");
+    let status = up.json();
+    assert!(status["height"].as_u64().map(|height| height + 2) >= at, "{status}");
+    assert!(status["running"] == 4 && !marker.exists(), "{status}");
+    // Whoever wants another one gets it, without the snapshot's word.
+    interrupted();
+    let file = net.home().parent().expect("a folder").join("net.toml");
+    let up = net.run("up", &["--fresh", "--file", text(&file)]).json();
+    assert!(up["running"] == 2 && !marker.exists() && !net.database("c").exists(), "{up}");
 }
 
 /// Three miners: add, rm, exec, mine, snapshot, logs, fork.
@@ -243,6 +276,7 @@ fn networks_grow_shrink_fork_and_go_back() {
     assert_eq!(loaded["nodes"], json!(["a", "b", "c", "node-4"]));
     let up = net.run("up", &[]).json();
     assert!(up["running"] == 4 && up["height"].as_u64().map(|height| height + 2) >= at, "{up}");
+    interrupted_in_a_purged_place(&net, at);
     said(&sub(&net, &["snapshot", "rm", "one"]));
     assert_eq!(said(&sub(&net, &["snapshot", "list"])), json!([]));
 }

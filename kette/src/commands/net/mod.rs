@@ -266,6 +266,14 @@ fn up(args: UpArgs, json: bool) -> anyhow::Result<()> {
         file::load(source)?;
     }
     std::fs::create_dir_all(directory.path())?;
+    // First of all: it may be what goes on.
+    if let Some(name) =
+        if args.fresh { None } else { crate::testnet::snapshot::finish(&directory)? }
+    {
+        eprintln!(
+            "`kette net snapshot load {name}` was interrupted: the network is back to {name} now"
+        );
+    }
     let source = match (&made, named) {
         (Some(_), _) => directory.network_file().display().to_string(),
         (None, Some(source)) => source,

@@ -48,7 +48,7 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
     panics_go_to_logs();
     let (_folder, path) = socket(directory)?;
     // The launcher starts one at a time: what is there is of a host that was killed.
-    whole_file::remove(&path)?;
+    whole_file::remove_unsynced(&path)?;
     let listener = UnixListener::bind(&path).context("cannot listen in the network's directory")?;
     let owner = std::fs::metadata(&path)?.uid();
     let mut out = std::io::stdout();
@@ -57,7 +57,7 @@ pub async fn serve(directory: &Directory, parse: Parse) -> anyhow::Result<()> {
     let mut said = String::new();
     std::io::stdin().lock().take(LINE_MAX).read_line(&mut said)?;
     if said.trim_end() != KNOWN {
-        whole_file::remove(&path)?;
+        whole_file::remove_unsynced(&path)?;
         bail!("who started this host ended before it was written down");
     }
     let mut interrupt = Interrupt::new()?;

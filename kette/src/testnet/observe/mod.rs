@@ -86,7 +86,7 @@ pub fn refresh(directory: &Directory, manifest: &Manifest) -> anyhow::Result<()>
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     // Prometheus may read it at any moment.
-    whole_file::write(&path, &pretty(&targets(manifest, exporter)))
+    whole_file::write_unsynced(&path, &pretty(&targets(manifest, exporter)))
 }
 
 /// Returns where `kette net exporter` listens if nobody says: the port before the first node's RPC.

@@ -282,7 +282,7 @@ impl Nodes {
         node.runs += 1;
         node.does = Does { cut: BTreeSet::new(), links, mining: node.mining };
         // Saved each time, so that a killed launcher leaves nothing unknown behind.
-        self.directory.save(&self.manifest)
+        self.directory.save_processes(&self.manifest)
     }
 
     /// Kills a node's process (SIGKILL).
@@ -319,7 +319,7 @@ impl Nodes {
             None => {
                 let folder = self.directory.path().join("upgrade");
                 let copy = folder.join("kette");
-                whole_file::remove(&copy)?;
+                whole_file::remove_unsynced(&copy)?;
                 let made = fs::create_dir_all(&folder)
                     .and_then(|()| fs::copy(std::env::current_exe()?, &copy));
                 made.with_context(|| format!("cannot write {}", copy.display()))?;
@@ -327,7 +327,7 @@ impl Nodes {
             }
         };
         self.manifest.nodes[index].binary = Some(copy);
-        self.directory.save(&self.manifest)
+        self.directory.save_processes(&self.manifest)
     }
 
     /// Says which program a node's process runs, if it is not the one that it is to run.
