@@ -248,6 +248,9 @@ const BUCKETS: [f64; 13] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::B256;
+    use kette_consensus::bft::Fork;
+    use prometheus_client::encoding::text;
 
     fn page(votes: &Votes, status: &BftStatus) -> String {
         let mut registry = Registry::default();
@@ -265,9 +268,6 @@ mod tests {
         let page = page(&Votes::new(), &status);
         assert!(page.lines().any(|line| line == "forked 1"), "{page}");
     }
-    use alloy_primitives::B256;
-    use kette_consensus::bft::Fork;
-    use prometheus_client::encoding::text;
 
     #[test]
     fn a_height_leaves_its_marks() {
