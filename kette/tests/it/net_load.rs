@@ -1,6 +1,6 @@
 //! `kette net load` on real networks: what it says is what the chain says.
 
-use crate::harness::{Net, kette};
+use crate::harness::{Chain, Net, Ports, kette};
 use serde_json::Value;
 
 /// Counts the canonical transactions of blocks `from` to `to`, as node `index` has them.
@@ -61,11 +61,34 @@ fn four_validators_lose_nothing_of_a_mixed_load() {
 
     // The same seed again: the accounts have what they need, and go on with their nonces.
     assert!(ran.err.contains("all is handed in after"), "{}", ran.err);
-    let short = ["--rate", "max", "--transactions", "500", "--seed", "7", "--wait", "included"];
-    let again = net.run("load", &short);
-    assert!(!again.err.contains("is final"), "{}", again.err);
-    let again = again.json();
+    let short = ["--rate", "max", "--transactions", "500", "--seed", "7"];
+    let again = net.run("load", &short).json();
     assert_eq!((number(&again["committed"]["count"]), again["ok"].clone()), (500, true.into()));
+}
+
+/// Where finality takes a minute, a load waits for it as long as it is told to.
+#[test]
+fn finality_is_waited_for_as_wished() {
+    let ports = Ports::claim();
+    let mut chain = Chain::fixed(9_466, 200);
+    chain.pow()["finalityDepth"] = 60.into();
+    let (net, _) = Net::of(&ports, &["a"], &chain, "");
+    let load = |wait: &[&str]| {
+        let few = ["--rate", "10", "--duration", "1s", "--senders", "2", "--seed", "7"];
+        net.run("load", &[&few[..], wait].concat())
+    };
+    let included = load(&["--wait", "included", "--mix", "transfers=9,deploy=1"]);
+    assert!(!included.err.contains("is final"), "{}", included.err);
+    let report = included.json();
+    assert_eq!(report["conditions"]["wait"], "included");
+    assert_eq!(number(&report["committed"]["count"]), 10);
+    // Less than a second is a time as well. The senders have more than transfers need, so no block funds them.
+    let last = load(&["--wait", "final", "--patience", "900ms"]);
+    for words in ["is final: final is 0, at most 0.", "is not final after 900ms (--patience)"] {
+        assert!(last.err.contains(words), "{words}: {}", last.err);
+    }
+    let report: Value = serde_json::from_str(&last.out).expect("a report");
+    assert_eq!(report["conditions"]["wait"], "final");
 }
 
 #[test]

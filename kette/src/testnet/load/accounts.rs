@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use alloy_signer::SignerSync as _;
 use alloy_signer_local::PrivateKeySigner;
 use anyhow::Context as _;
+use kette_sim::scenario::units::format_duration;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -234,9 +235,9 @@ async fn settled(endpoint: &Endpoint, signed: &[Signed], limit: Duration) -> any
                 Some(_) => anyhow::bail!("funding the senders: {} failed", tx.hash),
                 None if began.elapsed() > limit => {
                     let text = format!(
-                        "funding the senders: {} is in no block after {} s: does the chain make blocks?",
+                        "funding the senders: {} is in no block after {}: does the chain make blocks?",
                         tx.hash,
-                        limit.as_secs()
+                        format_duration(limit)
                     );
                     return Err(Exit::TimedOut(text).into());
                 }

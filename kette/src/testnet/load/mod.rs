@@ -23,6 +23,7 @@ use accounts::Terms;
 use alloy_primitives::{Address, B256, U256};
 use endpoint::Block;
 use follow::Follower;
+use kette_sim::scenario::units::format_duration;
 use offer::{Answer, Desk, Outcome, lane};
 use plan::{Entry, plan};
 use report::{Conditions, Report};
@@ -149,9 +150,9 @@ pub async fn run(
     let follower = tokio::spawn(follower.run(told));
     let outcomes = hand_in(wish, &endpoints, &desk, &included, &mut tell).await?;
     tell(format!(
-        "all is handed in after {:.0} s; waiting until it is in blocks, at most {} s without progress",
+        "all is handed in after {:.0} s; waiting until it is in blocks, at most {} without progress",
         desk.began.elapsed().as_secs_f64(),
-        wish.patience.as_secs()
+        format_duration(wish.patience)
     ));
     drain(wish, &desk, &included, &mut tell).await;
     let to = height_of_any(&endpoints).await.max(from);
@@ -387,20 +388,21 @@ async fn await_finality(
         if number >= height {
             return Ok(());
         }
-        let left = until.saturating_duration_since(Instant::now()).as_secs();
-        if left == 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             tell(format!(
-                "block {height} is not final after {} s (--patience): finality in the report is that of blocks up to \
+                "block {height} is not final after {} (--patience): finality in the report is that of blocks up to \
                  {number}",
-                wish.patience.as_secs()
+                format_duration(wish.patience)
             ));
             return Ok(());
         }
         if told.is_none_or(|told| told.elapsed() >= WAIT_TOLD_EVERY) {
             let how = if told.is_none() { "; --wait included does not wait for it" } else { "" };
             tell(format!(
-                "all is in blocks; waiting until the last, {height}, is final: final is {number}, at most {left} s \
-                 more{how}"
+                "all is in blocks; waiting until the last, {height}, is final: final is {number}, at most {:.1} s \
+                 more{how}",
+                left.as_secs_f64()
             ));
             told = Some(Instant::now());
         }
