@@ -2,6 +2,7 @@
 //! 130 interrupted.
 
 use super::output;
+use clap::error::ErrorKind;
 use serde_json::json;
 use std::{io::Write as _, process::ExitCode};
 
@@ -63,6 +64,16 @@ pub fn report(error: &anyhow::Error, json: bool) {
 /// Prints a command line that cannot be read as a document, as [`report`] does.
 pub fn report_usage(error: &clap::Error) {
     let text = error.to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // The text is a whole help page; its `Usage:` line names the command.
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+        let words = usage.unwrap_or("kette").split_whitespace();
+        let command: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<'])).collect();
+        return document(
+            &format!("a subcommand is missing: `{} --help` lists them", command.join(" ")),
+            USAGE,
+        );
+    }
     // What follows the first empty line is how to use it, for people.
     let text = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     document(&text.split_whitespace().collect::<Vec<_>>().join(" "), USAGE);

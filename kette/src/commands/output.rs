@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use std::{
-    io::{Stdout, Write as _},
+    fmt::Arguments,
+    io::{Stdout, StdoutLock, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -33,10 +34,42 @@ pub fn print(value: &Value, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard output, for a result: what is an error later is not said there again.
-pub fn stdout() -> Stdout {
-    begin();
-    std::io::stdout()
+/// Standard output, for a result: what is an error after the first write is not said there again.
+pub fn stdout() -> Begins<Stdout> {
+    Begins(std::io::stdout())
+}
+
+/// A writer to standard output that says with its first write that the result has begun.
+#[derive(Debug)]
+pub struct Begins<W>(W);
+
+impl Begins<Stdout> {
+    /// Takes standard output for many writes.
+    pub fn lock(&self) -> Begins<StdoutLock<'static>> {
+        Begins(self.0.lock())
+    }
+}
+
+impl<W: Write> Write for Begins<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        begin();
+        self.0.write(bytes)
+    }
+
+    // As the writer itself does it: standard output takes its lock once for a whole text.
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        begin();
+        self.0.write_all(bytes)
+    }
+
+    fn write_fmt(&mut self, text: Arguments<'_>) -> std::io::Result<()> {
+        begin();
+        self.0.write_fmt(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Says that something of a result may be on standard output.

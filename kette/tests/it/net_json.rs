@@ -177,6 +177,12 @@ fn every_verb_that_fails_says_so_as_json() {
         assert!(failing.contains(&verb(words)) || verb(words) == "presets", "{words} is missing");
     }
     assert!(!net.home().exists(), "what fails at once leaves nothing behind");
+    for (words, command) in [(&["net"][..], "kette net"), (&["net", "link"], "kette net link")] {
+        let said: Value = serde_json::from_str(&kette(&[&["--json"], words].concat()).out)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        let error = format!("a subcommand is missing: `{command} --help` lists them");
+        assert_eq!((&said["error"], &said["exit"]), (&Value::from(error), &Value::from(2)));
+    }
     // What another command of the line says is said once.
     let plain = call(&net, "ps", false);
     assert!(plain.out.is_empty() && plain.err.contains("no network at"), "{plain:?}");

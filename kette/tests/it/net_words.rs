@@ -98,6 +98,16 @@ fn what_is_replaced_healed_and_lost_is_said() {
         kette(&["net", "link", "set", "a", "b", "--loss", "1%", "--home", text(&net.home())]);
     assert!(some.out.contains("2 ways of 2 nodes changed") && some.out.contains("loss 1%"));
 
+    // An error before the first line of a result is said as JSON: nobody can read a directory.
+    let log = net.home().join("a.log");
+    let kept = net.home().with_file_name("kept.log");
+    fs::rename(&log, &kept).expect("a log");
+    fs::create_dir(&log).expect("a directory");
+    let unread = net.run("logs", &["a"]);
+    let said: Value = serde_json::from_str(&unread.out).expect("a document");
+    assert!(unread.code == 2 && said["exit"] == 2 && said["error"].is_string(), "{said}");
+    fs::remove_dir(&log).and_then(|()| fs::rename(&kept, &log)).expect("it is back");
+
     // A network that is down is not replaced by another one, also not on the same chain.
     net.run("down", &[]).json();
     let file = net.home().with_file_name("net.toml");
