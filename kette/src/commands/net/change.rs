@@ -184,6 +184,9 @@ fn offset_ms(text: &str) -> anyhow::Result<i64> {
         Some(time) => (-1, time),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
+    if time.parse().is_ok_and(|number: u64| number > 0) {
+        bail!("{text} what? write {text}ms, or {text}s for seconds");
+    }
     let time = parse_duration(time).map_err(anyhow::Error::msg)?;
     Ok(sign * i64::try_from(time.as_millis())?)
 }
@@ -253,6 +256,11 @@ mod tests {
             assert_eq!(offset_ms(text).unwrap(), ms, "{text}");
         }
         assert!(offset_ms("soon").is_err());
-        assert!(offset_ms("-2").unwrap_err().to_string().contains("2 what? write 2ms"));
+        for (text, advice) in
+            [("-2", "-2ms, or -2s for"), ("+2", "+2ms, or +2s"), ("2", "2ms, or 2s")]
+        {
+            let error = offset_ms(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("{text} what? write {advice}")), "{error}");
+        }
     }
 }
