@@ -224,15 +224,45 @@ impl LiveLinks {
     /// # Errors
     /// If a file is damaged.
     pub fn parts(&self, counts: impl Fn(usize) -> bool) -> anyhow::Result<Option<usize>> {
-        let mut cut: Vec<BTreeSet<PeerId>> = Vec::new();
-        for node in 0..self.ids.len() {
-            let held = self.wanted(node)?.list.into_iter().filter(|link| link.cut);
-            let mut peers = Cut::read(&self.home(node))?.peers;
-            peers.extend(held.map(|link| link.peer));
-            cut.push(peers);
+        let mut cut = self.cut_by_partition()?;
+        for (peers, more) in cut.iter_mut().zip(self.cut_by_links()?) {
+            peers.extend(more);
         }
+        Ok(self.parts_of(&cut, counts))
+    }
+
+    /// Returns into how many components the partition alone cuts the network; nothing if it is one.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn partitioned_into(&self) -> anyhow::Result<Option<usize>> {
+        Ok(self.parts_of(&self.cut_by_partition()?, |_| true))
+    }
+
+    /// Tells whether any link is cut by itself, whatever the partition.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn has_cut_links(&self) -> anyhow::Result<bool> {
+        Ok(self.cut_by_links()?.iter().any(|peers| !peers.is_empty()))
+    }
+
+    fn cut_by_partition(&self) -> anyhow::Result<Vec<BTreeSet<PeerId>>> {
+        (0..self.ids.len()).map(|node| Ok(Cut::read(&self.home(node))?.peers)).collect()
+    }
+
+    fn cut_by_links(&self) -> anyhow::Result<Vec<BTreeSet<PeerId>>> {
+        let held = |node: usize| {
+            let list = self.wanted(node)?.list;
+            Ok(list.into_iter().filter(|link| link.cut).map(|link| link.peer).collect())
+        };
+        (0..self.ids.len()).map(held).collect()
+    }
+
+    /// Counts the components of some nodes, by whom each is cut off from.
+    fn parts_of(&self, cut: &[BTreeSet<PeerId>], counts: impl Fn(usize) -> bool) -> Option<usize> {
         if cut.iter().all(BTreeSet::is_empty) {
-            return Ok(None);
+            return None;
         }
         let planned = |a: usize, b: usize| {
             let dials = |from: usize, to| self.manifest.nodes[from].plan.dials.contains(&to);
@@ -253,7 +283,7 @@ impl LiveLinks {
                 reached.extend(next);
             }
         }
-        Ok((count > 1).then_some(count))
+        (count > 1).then_some(count)
     }
 
     /// Returns for how long nodes are still cut off at most, if they heal it themselves.

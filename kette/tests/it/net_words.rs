@@ -69,7 +69,7 @@ fn what_is_replaced_healed_and_lost_is_said() {
     assert_eq!(first.json()["replaced"], false);
     assert!(!first.err.contains("replaces"), "{}", first.err);
     let second = net.run("partition", &["--groups", "a,c/b,d"]);
-    assert!(second.err.contains("replaces the cut that was there, into 2 components"));
+    assert!(second.err.contains("replaces the partition that was there, into 2 components"));
     let said = second.json();
     assert_eq!((&said["replaced"], &said["components"]), (&json!(true), &json!(2)), "{said}");
     net.run("heal", &[]).json();
@@ -89,6 +89,14 @@ fn what_is_replaced_healed_and_lost_is_said() {
     assert!(left > Some(3_000) && left <= Some(3_600), "{loaded}");
     let words = kette(&["net", "snapshot", "load", "still", "--home", text(&net.home())]);
     assert!(words.out.contains("the nodes heal it in") && words.out.contains("kette net heal"));
+    net.run("heal", &[]).json();
+
+    // A cut of links is no partition: nothing is replaced, and it stays.
+    sub(&net, &["link", "set", "a", "b,c,d", "--cut"]).json();
+    let beside = net.run("partition", &["--groups", "a,b/c,d"]);
+    assert!(beside.err.contains("link set --cut") && !beside.err.contains("replaces"));
+    let said = beside.json();
+    assert_eq!(said["replaced"], false, "{said}");
     net.run("heal", &[]).json();
 
     let all = sub(&net, &["link", "set", "a", "b", "--loss", "1"]);

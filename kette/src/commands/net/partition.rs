@@ -60,12 +60,17 @@ pub fn run(args: &PartitionArgs, json: bool) -> anyhow::Result<()> {
     }
     let (sides, rest) = sides(&links, &args.groups)?;
     crate::commands::block_on(async {
-        let replaced = links.cut_into()?;
+        let replaced = links.partitioned_into()?;
         if let Some(parts) = replaced {
             eprintln!(
-                "this replaces the cut that was there, into {}: who was apart by it and is in one group now comes \
+                "this replaces the partition that was there, into {}: who was apart by it and is in one group now comes \
                  together again",
                 counted(parts, "component")
+            );
+        }
+        if links.has_cut_links()? {
+            eprintln!(
+                "links that `kette net link set --cut` cut stay so: `kette net heal` ends these cuts as well"
             );
         }
         let begin = Instant::now();
