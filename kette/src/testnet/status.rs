@@ -3,7 +3,7 @@
 use super::{
     directory::{Manifest, ManifestNode, ProcessId},
     score::{self, Band, Connectivity, Health, HealthParts},
-    votes::Short,
+    votes::MissingVotes,
     watch::{
         finality::{self, Conflict, Running},
         links::{self, Link},
@@ -52,7 +52,7 @@ pub struct NetworkStatus {
     pub conflict: Option<Conflict>,
     /// What validators that hear each other lack to decide, if they do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub quorum: Option<Short>,
+    pub quorum: Option<MissingVotes>,
     /// Highest number that all running nodes have.
     pub height: u64,
     /// Lowest final number of the running nodes.

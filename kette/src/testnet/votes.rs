@@ -18,7 +18,7 @@ pub struct Votes {
 
 /// Too few votes to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Short {
+pub struct MissingVotes {
     /// Votes that are there.
     pub up: u128,
     /// Votes of all validators.
@@ -29,15 +29,15 @@ pub struct Short {
 
 impl Votes {
     /// Returns who votes in the next block, as a node that answers says, or in the first, if none does. `None` if the
-    /// chain has no validators.
+    /// chain has no validators. Nodes that are `paused` just now are not asked: the kernel may not show it yet.
     ///
     /// # Errors
     /// If the chain's genesis file cannot be read.
-    pub async fn ask(control: &Control) -> anyhow::Result<Option<Self>> {
+    pub async fn ask(control: &Control, paused: &[usize]) -> anyhow::Result<Option<Self>> {
         let home = |node: usize| Home::new(control.directory.node(control.name(node)));
         let spec = control.spec()?;
         let Some(terms) = spec.bft() else { return Ok(None) };
-        let weights = match asked(control).await {
+        let weights = match asked(control, paused).await {
             Some(weights) => weights,
             None => genesis(terms),
         };
@@ -60,10 +60,10 @@ impl Votes {
     }
 
     /// Says what is missing if only the nodes that are `up` vote.
-    pub fn short(&self, up: impl Fn(usize) -> bool) -> Option<Short> {
+    pub fn missing(&self, up: impl Fn(usize) -> bool) -> Option<MissingVotes> {
         let there = self.of.iter().enumerate().filter(|(node, _)| up(*node));
         let weight = there.map(|(_, votes)| *votes).sum();
-        (!self.quorum.is_met(weight, self.total)).then_some(Short {
+        (!self.quorum.is_met(weight, self.total)).then_some(MissingVotes {
             up: weight,
             total: self.total,
             quorum: self.quorum.threshold(self.total),
@@ -71,7 +71,7 @@ impl Votes {
     }
 }
 
-impl std::fmt::Display for Short {
+impl std::fmt::Display for MissingVotes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { up, total, quorum } = self;
         write!(f, "{up} of {total} votes, and {quorum} decide: no block becomes final")
@@ -87,8 +87,9 @@ pub fn takes_part(control: &Control, node: usize) -> bool {
 /// Nodes that are asked: one that runs and does not answer takes its time.
 const ASKED: usize = 3;
 
-async fn asked(control: &Control) -> Option<Vec<(PublicKey, u128)>> {
-    let there = (0..control.manifest.nodes.len()).filter(|node| takes_part(control, *node));
+async fn asked(control: &Control, paused: &[usize]) -> Option<Vec<(PublicKey, u128)>> {
+    let there = (0..control.manifest.nodes.len())
+        .filter(|node| !paused.contains(node) && takes_part(control, *node));
     for node in there.take(ASKED) {
         let Ok(client) = control.client(node) else { continue };
         let Ok(answer) = client.ask::<Value>("kette_validators", []).await else { continue };
@@ -107,8 +108,8 @@ fn genesis(terms: &BftSpec) -> Vec<(PublicKey, u128)> {
 }
 
 /// Returns what a verb prints of it with `--json`.
-pub fn shown(short: Option<Short>) -> Value {
-    short.map_or(Value::Null, |Short { up, total, quorum }| {
+pub fn shown(missing: Option<MissingVotes>) -> Value {
+    missing.map_or(Value::Null, |MissingVotes { up, total, quorum }| {
         let number = |votes: u128| u64::try_from(votes).unwrap_or(u64::MAX);
         json!({ "up": number(up), "total": number(total), "quorum": number(quorum) })
     })
@@ -122,11 +123,11 @@ mod tests {
     fn a_quorum_is_more_than_two_thirds_of_all_votes() {
         let votes =
             Votes { of: vec![100, 0, 100, 100], total: 400, quorum: Quorum::MoreThanTwoThirds };
-        assert_eq!(votes.short(|_| true), None, "300 of 400");
-        let short = votes.short(|node| node != 3).expect("200 of 400");
-        assert_eq!(short, Short { up: 200, total: 400, quorum: 267 });
-        assert_eq!(short.to_string(), "200 of 400 votes, and 267 decide: no block becomes final");
-        assert_eq!(votes.short(|node| node != 1), None, "who has no vote is not missed");
+        assert_eq!(votes.missing(|_| true), None, "300 of 400");
+        let missing = votes.missing(|node| node != 3).expect("200 of 400");
+        assert_eq!(missing, MissingVotes { up: 200, total: 400, quorum: 267 });
+        assert_eq!(missing.to_string(), "200 of 400 votes, and 267 decide: no block becomes final");
+        assert_eq!(votes.missing(|node| node != 1), None, "who has no vote is not missed");
         assert!(votes.any(&[1, 2]) && !votes.any(&[1]) && !votes.any(&[9]));
     }
 }

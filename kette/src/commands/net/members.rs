@@ -10,7 +10,7 @@ use crate::{
         control::Control,
         live_links::LiveLinks,
         members::{self, Newcomer},
-        votes::{self, Short, Votes},
+        votes::{self, MissingVotes, Votes},
     },
 };
 use anyhow::bail;
@@ -132,32 +132,45 @@ fn beside(control: &Control, index: usize) -> usize {
     control.manifest.nodes[index].plan.dials.first().copied().unwrap_or(0)
 }
 
+/// What is missing when nodes have left that have votes.
+#[derive(Clone, Copy)]
+struct Loss {
+    /// Votes of those that stay and are up.
+    votes: MissingVotes,
+    /// Their leaving makes it worse: one of them votes now, or could be needed when all are up.
+    worse: bool,
+}
+
 /// Says what is missing if nodes leave that have votes. Of a network that is down all nodes count: it may come up.
-async fn without(control: &Control, leaving: &[usize]) -> anyhow::Result<Option<Short>> {
-    let Some(votes) = Votes::ask(control).await?.filter(|votes| votes.any(leaving)) else {
+async fn without(control: &Control, leaving: &[usize]) -> anyhow::Result<Option<Loss>> {
+    let Some(votes) = Votes::ask(control, &[]).await?.filter(|votes| votes.any(leaving)) else {
         return Ok(None);
     };
     let is_down = !control.manifest.is_alive();
     let stays = |node: usize| !leaving.contains(&node);
-    Ok(votes.short(|node| stays(node) && (is_down || votes::takes_part(control, node))))
+    let is_up = |node: usize| is_down || votes::takes_part(control, node);
+    let votes_now = leaving.iter().any(|node| is_up(*node) && votes.any(&[*node]));
+    let worse = votes_now || votes.missing(stays).is_some();
+    let missing = votes.missing(|node| stays(node) && is_up(node));
+    Ok(missing.map(|votes| Loss { votes, worse }))
 }
 
 /// Takes nodes out of the network.
 ///
 /// # Errors
-/// If one is the last, or does not end; without `--force`, if no block could become final without them.
+/// If one is the last, or does not end; without `--force`, if no block could become final because of it.
 pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
     let mut control = Control::take(&args.place.directory()?)?;
     let nodes = control.select(&args.nodes, false)?;
     let names: Vec<String> = nodes.iter().map(|node| control.name(*node).to_owned()).collect();
-    let short = block_on(without(&control, &nodes))?;
-    if let Some(short) = short {
+    let loss = block_on(without(&control, &nodes))?;
+    if let Some(Loss { votes, worse }) = loss {
         let text = format!(
-            "without {} the validators that stay and are up have {short}; who leaves a network keeps its votes on \
+            "without {} the validators that stay and are up have {votes}; who leaves a network keeps its votes on \
              the chain",
             names.join(", ")
         );
-        if !args.force {
+        if worse && !args.force {
             bail!(
                 "{text}. Start others first (`kette net start`), give the votes back first (`kette validator unbond`), \
                  or take it out all the same with --force"
@@ -171,7 +184,7 @@ pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
     }
     if json {
         return output::print(
-            &json!({ "left": names, "purged": args.purge, "short": votes::shown(short) }),
+            &json!({ "left": names, "purged": args.purge, "short": votes::shown(loss.map(|loss| loss.votes)) }),
             true,
         );
     }

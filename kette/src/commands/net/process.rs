@@ -82,14 +82,16 @@ pub fn restart(control: &mut Control, nodes: &[usize]) -> anyhow::Result<()> {
 
 /// Says on standard error that no block becomes final until these nodes are back, if it is so.
 fn warn_of_votes(verb: Verb, control: &Control, nodes: &[usize]) -> anyhow::Result<()> {
-    let Some(votes) = block_on(Votes::ask(control))?.filter(|votes| votes.any(nodes)) else {
+    let Some(votes) = block_on(Votes::ask(control, nodes))?.filter(|votes| votes.any(nodes)) else {
         return Ok(());
     };
-    if let Some(short) = votes.short(|node| votes::takes_part(control, node)) {
+    // Of a node that was paused the kernel may not show it yet.
+    let is_up = |node: usize| !nodes.contains(&node) && votes::takes_part(control, node);
+    if let Some(missing) = votes.missing(is_up) {
         let back = if verb == Verb::Pause { "resume" } else { "start" };
         let names: Vec<&str> = nodes.iter().map(|node| control.name(*node)).collect();
         eprintln!(
-            "warning: the validators that are up have {short} until `kette net {back} {}`",
+            "warning: the validators that are up have {missing} until `kette net {back} {}`",
             names.join(" ")
         );
     }

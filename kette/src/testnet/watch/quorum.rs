@@ -1,7 +1,7 @@
 //! Whether the validators of a `bft` network can decide: by what each says of its own vote and of the quorum.
 
 use super::said::Said;
-use crate::testnet::votes::Short;
+use crate::testnet::votes::MissingVotes;
 use serde_json::Value;
 
 /// Heads change once a slot or so. Where they do although the nodes' votes are too few, validators elsewhere vote too.
@@ -9,7 +9,7 @@ const ALIVE_MS: u64 = 3_000;
 
 /// Returns what is missing in the part of the network with the most votes. `None` if that is enough, the chain has no
 /// validators, or blocks come all the same.
-pub fn missing(said: &[Option<Said>], parts: &[Vec<usize>]) -> Option<Short> {
+pub fn missing(said: &[Option<Said>], parts: &[Vec<usize>]) -> Option<MissingVotes> {
     let number = |engine: &Value, name: &str| engine[name].as_u64().map(u128::from);
     let newest = said.iter().flatten().max_by_key(|said| said.status.height)?;
     let engine = &newest.status.engine;
@@ -25,7 +25,7 @@ pub fn missing(said: &[Option<Said>], parts: &[Vec<usize>]) -> Option<Short> {
         seen.now_ms.saturating_sub(seen.head_changed_ms)
     });
     let is_alive = changed.min().is_some_and(|age| age < ALIVE_MS);
-    (up < quorum && !is_alive).then_some(Short { up, total, quorum })
+    (up < quorum && !is_alive).then_some(MissingVotes { up, total, quorum })
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn votes_count_where_they_are_heard_together() {
         let whole = [vec![0, 1, 2, 3]];
-        let short = |up| Some(Short { up, total: 400, quorum: 267 });
+        let short = |up| Some(MissingVotes { up, total: 400, quorum: 267 });
         assert_eq!(missing(&said(), &whole), None);
         assert_eq!(missing(&said(), &[vec![0, 1], vec![2, 3]]), short(200));
         let mut away = said();
