@@ -4,7 +4,7 @@
 //! command that is killed leaves nothing unknown behind.
 
 use super::{
-    directory::{Did, Directory, Manifest, ProcessId, Told},
+    directory::{Action, Directory, LastAction, Manifest, ProcessId},
     launch,
     listener::Listener,
     lock::lock,
@@ -151,7 +151,7 @@ impl Control {
         }
         process.signal(Signal::SIGKILL);
         self.gone(node, process, STOP_WITHIN)?;
-        self.told(node, Did::Killed)?;
+        self.note(node, Action::Killed)?;
         Ok(Ended::Killed)
     }
 
@@ -164,7 +164,7 @@ impl Control {
         if process.host.is_some() {
             start::stop_thread(&self.directory, self.name(node))?;
             self.gone(node, process, STOP_WITHIN)?;
-            self.told(node, Did::Stopped)?;
+            self.note(node, Action::Stopped)?;
             return Ok(Ended::Stopped);
         }
         // Who stands still does not hear that it is to end.
@@ -172,7 +172,7 @@ impl Control {
         process.signal(Signal::SIGTERM);
         if process.wait_gone(STOP_WITHIN) {
             self.gone(node, process, Duration::ZERO)?;
-            self.told(node, Did::Stopped)?;
+            self.note(node, Action::Stopped)?;
             return Ok(Ended::Stopped);
         }
         self.kill(node)
@@ -203,14 +203,14 @@ impl Control {
         }
         let told = process.signal(if still { Signal::SIGSTOP } else { Signal::SIGCONT });
         if told {
-            self.told(node, if still { Did::Paused } else { Did::Resumed })?;
+            self.note(node, if still { Action::Paused } else { Action::Resumed })?;
         }
         Ok(told)
     }
 
     /// Writes down what was done to a node's process.
-    fn told(&mut self, node: usize, did: Did) -> anyhow::Result<()> {
-        self.manifest.nodes[node].told = Some(Told::now(did));
+    fn note(&mut self, node: usize, action: Action) -> anyhow::Result<()> {
+        self.manifest.nodes[node].last_action = Some(LastAction::now(action));
         self.save()
     }
 
@@ -245,7 +245,7 @@ impl Control {
         let mining = self.manifest.nodes[node].plan.miner;
         start::host(&self.directory, &mut self.manifest)?;
         start::start(&self.directory, &mut self.manifest, node, mining)?;
-        self.told(node, Did::Started)?;
+        self.note(node, Action::Started)?;
         Ok(true)
     }
 

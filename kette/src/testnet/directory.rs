@@ -1,7 +1,7 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
 use super::plan::Ports;
-use crate::{presets, run::home::Home, whole_file};
+use crate::{presets, whole_file};
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, select};
 use kette_types::PeerId;
@@ -48,6 +48,9 @@ pub struct Manifest {
     /// Nodes of its file that were taken out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+    /// Other nodes that it had, which joined and left or were in an earlier file, and whose data is here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
     /// Its nodes.
     pub nodes: Vec<ManifestNode>,
 }
@@ -71,24 +74,24 @@ pub struct ManifestNode {
     /// It joined later: the network's file does not have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
-    /// What a command did to its process last, since the network came up.
+    /// What a command did to its process last; forgotten when the network is taken down or brought up anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
+    pub last_action: Option<LastAction>,
 }
 
 /// What a command did to a node's process: the node itself can often not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct LastAction {
     /// When, milliseconds since 1970.
     pub at_ms: u64,
     /// What.
-    pub did: Did,
+    pub action: Action,
 }
 
 /// What commands do to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Did {
+pub enum Action {
     /// SIGKILL.
     Killed,
     /// SIGTERM.
@@ -101,15 +104,15 @@ pub enum Did {
     Resumed,
 }
 
-impl Told {
+impl LastAction {
     /// Says that it was done now.
-    pub fn now(did: Did) -> Self {
+    pub fn now(action: Action) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), did }
+        Self { at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), action }
     }
 }
 
-impl Did {
+impl Action {
     /// Returns the word for it, and what it means.
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -140,11 +143,26 @@ pub struct ProcessId {
 }
 
 impl Manifest {
+    /// Takes over what another list knows of nodes that are gone: data of them may still be here.
+    pub fn remember(&mut self, other: &Self) {
+        let were = other.nodes.iter().map(|node| &node.plan.name);
+        for name in were.chain(&other.left).chain(&other.former) {
+            let is_known = self.nodes.iter().any(|node| node.plan.name == *name)
+                || self.left.contains(name)
+                || self.former.contains(name);
+            if !is_known {
+                self.former.push(name.clone());
+            }
+        }
+        let nodes = &self.nodes;
+        self.former.retain(|name| nodes.iter().all(|node| node.plan.name != *name));
+    }
+
     /// Forgets all processes, which have ended.
     pub fn forget_processes(&mut self) {
         self.host = None;
         for node in &mut self.nodes {
-            (node.process, node.told) = (None, None);
+            (node.process, node.last_action) = (None, None);
         }
     }
 
@@ -322,7 +340,7 @@ impl Directory {
         whole_file::write_unsynced(&self.manifest_path(), &serde_json::to_string_pretty(manifest)?)
     }
 
-    /// Removes the data of all nodes, but nothing that this program did not make.
+    /// Removes the data of all nodes that the network has or had, but nothing that this program did not make.
     ///
     /// # Errors
     /// If something cannot be removed.
@@ -330,11 +348,9 @@ impl Directory {
         if manifest.is_alive() {
             bail!("the network is running: `kette net down --home {}` first", self.0.display());
         }
-        for node in &manifest.nodes {
-            self.remove_node(&node.plan.name)?;
-        }
-        for name in self.left_behind()? {
-            self.remove_node(&name)?;
+        let names = manifest.nodes.iter().map(|node| &node.plan.name);
+        for name in names.chain(&manifest.left).chain(&manifest.former) {
+            self.remove_node(name)?;
         }
         let (socket, log) = (super::host::socket_path(self), self.host_log());
         for path in [self.network_file(), self.genesis(), self.run_file(), socket, log] {
@@ -343,23 +359,6 @@ impl Directory {
         remove_dir(&self.observability())?;
         super::snapshot::forget(self)?;
         whole_file::remove(&self.manifest_path())
-    }
-
-    /// Returns the names of nodes that are here and in no list any more: they left, or another network replaced theirs.
-    /// What makes them nodes of a network is a directory with a chain and an identity, and a log beside it.
-    fn left_behind(&self) -> anyhow::Result<Vec<String>> {
-        let mut names = Vec::new();
-        let entries = fs::read_dir(&self.0);
-        for entry in entries.with_context(|| format!("cannot read {}", self.0.display()))? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let home = Home::new(entry.path());
-            let is_node = home.genesis().is_file() && home.node_key().is_file();
-            if entry.file_type()?.is_dir() && is_node && self.log(&name).is_file() {
-                names.push(name);
-            }
-        }
-        Ok(names)
     }
 
     /// Removes what is left of a purged network: the lock, whose holder does this, and the directory if nothing else is

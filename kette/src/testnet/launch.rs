@@ -184,10 +184,11 @@ pub(super) fn prepare(
                 wish.base_port.is_some() || wish.shape.is_some() || !wish.regions.is_empty();
             if other || moved || wish.in_process.is_some_and(|wanted| wanted != old.in_process) {
                 bail!(
-                    "{alive} of {} nodes of `{}` run: `kette net up` alone starts the others; to change the network, \
-                     `kette net down` first",
+                    "{alive} of {} nodes of `{}` run: {} starts the others; to change the network, `kette net down` \
+                     first",
                     old.nodes.len(),
-                    old.name
+                    old.name,
+                    if old.run { "`kette net start '*'`" } else { "`kette net up` alone" }
                 );
             }
             eprintln!("{alive} of {} nodes run: starting the others", old.nodes.len());
@@ -200,11 +201,11 @@ pub(super) fn prepare(
                 directory.path().display(),
             );
         }
+        say_what_is_there(directory, old, file, wish)?;
         if let Some(host) = old.host.take().filter(|host| host.is_alive()) {
             // It was left without nodes, or a launcher was killed before it told it of any.
             host::end(host)?;
         }
-        say_what_is_there(directory, old, file, wish)?;
         if wish.fresh {
             directory.purge(old)?;
         }
@@ -275,13 +276,13 @@ pub(super) fn prepare(
             process: None,
             binary: None,
             joined: false,
-            told: None,
+            last_action: None,
         });
     }
     if let Some(old) = &resumed {
         members::carry_over(&mut nodes, old);
     }
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         name: file.network.name.clone(),
         source: wish.source.clone(),
         chain_id: spec.chain_id(),
@@ -293,8 +294,12 @@ pub(super) fn prepare(
         host: None,
         groups: file.group.iter().map(|group| group.name.clone()).collect(),
         left: resumed.as_ref().map(|old| old.left.clone()).unwrap_or_default(),
+        former: Vec::new(),
         nodes,
     };
+    if let Some(old) = &resumed {
+        manifest.remember(old);
+    }
     directory.save(&manifest)?;
     if resumed.is_none() || wish.shape.is_some() {
         shape_links(directory, file, &manifest)?;
@@ -312,8 +317,15 @@ fn say_what_is_there(
     file: &NetworkFile,
     wish: &Wish,
 ) -> anyhow::Result<()> {
-    // A run makes its network anew, and says so where it is documented.
+    // A run makes the network of an earlier run anew, and says so where it is documented; any other is not its to replace.
     if wish.run {
+        if !old.run {
+            bail!(
+                "{} holds network `{}`, which `kette net up` made: name another directory with --home",
+                directory.path().display(),
+                old.name
+            );
+        }
         return Ok(());
     }
     let (new, nodes) = (&file.network.name, counted(old.nodes.len(), "node"));
@@ -324,9 +336,11 @@ fn say_what_is_there(
             return Ok(());
         }
         bail!(
-            "{shown} holds network `{}` ({nodes}), which is down: `kette net up` alone goes on with it, --fresh removes \
-             it with its data and starts `{new}`, --home DIR starts `{new}` beside it",
-            old.name
+            "{shown} holds network `{}` ({nodes}), which is down: {}--fresh removes it with its data and starts `{new}`, \
+             --home DIR starts `{new}` beside it",
+            old.name,
+            // What `kette net run` made is not what `up` without a name goes on with.
+            if old.run { "" } else { "`kette net up` alone goes on with it, " }
         );
     }
     if wish.fresh {
@@ -349,7 +363,7 @@ fn say_what_is_there(
     }
     if !leaving.is_empty() {
         eprintln!(
-            "no longer in `{new}`, their data stays until `kette net down --purge`: {}",
+            "no longer in `{new}`, their data stays until `kette net down --purge` or `kette net up --fresh`: {}",
             leaving.join(", ")
         );
     }

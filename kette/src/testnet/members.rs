@@ -81,8 +81,9 @@ pub fn add(control: &mut Control, newcomer: &Newcomer) -> anyhow::Result<usize> 
         process: None,
         binary: None,
         joined: true,
-        told: None,
+        last_action: None,
     };
+    control.manifest.former.retain(|former| *former != node.plan.name);
     control.manifest.nodes.push(node);
     control.save()?;
     observe::refresh(&control.directory, &control.manifest)?;
@@ -102,6 +103,8 @@ pub fn remove(control: &mut Control, index: usize, purge: bool) -> anyhow::Resul
     forget(&mut control.manifest.nodes, index);
     if !node.joined {
         control.manifest.left.push(node.plan.name.clone());
+    } else if !purge {
+        control.manifest.former.push(node.plan.name.clone());
     }
     control.save()?;
     observe::refresh(&control.directory, &control.manifest)?;

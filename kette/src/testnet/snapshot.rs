@@ -224,6 +224,8 @@ fn put_back(control: &mut Control, name: &str) -> anyhow::Result<(Restored, Vec<
         format!("the network is half restored: repeat `kette net snapshot load {name}`")
     })?;
     saved.forget_processes();
+    saved.remember(&control.manifest);
+    saved.former.retain(|name| !gone.contains(name));
     (saved.in_process, saved.host) = (control.manifest.in_process, control.manifest.host);
     control.manifest = saved;
     control.save()?;

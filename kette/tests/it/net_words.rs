@@ -56,11 +56,22 @@ fn validators_that_are_missed_are_told_of_before_they_are() {
     let left = net.run("rm", &["validator3", "--force"]).json();
     assert_eq!(left["short"], json!({ "up": 200, "total": 400, "quorum": 267 }));
 
-    // What those left who are out goes with the rest.
-    assert!(net.database("validator4").exists());
+    // What those left who are out goes with the rest, also of one that joined; what is no node's stays.
+    net.run("add", &["late"]).json();
+    net.run("rm", &["late"]).json();
+    assert!(net.database("validator4").exists() && net.database("late").exists());
+    let own = net.home().join("own");
+    fs::create_dir(&own).expect("a directory");
+    for file in ["genesis.json", "node.key"] {
+        fs::copy(net.home().join("late").join(file), own.join(file)).expect("copied");
+    }
+    fs::write(net.home().join("own.log"), "").expect("written");
     net.run("down", &["--purge"]).json();
-    let rest: Vec<_> = fs::read_dir(net.home()).into_iter().flatten().flatten().collect();
-    assert!(rest.is_empty(), "{rest:?}");
+    let rest = fs::read_dir(net.home()).expect("a directory").flatten();
+    let mut rest: Vec<_> = rest.map(|entry| entry.file_name()).collect();
+    rest.sort();
+    assert_eq!(rest, ["own", "own.log"]);
+    assert!(own.join("node.key").exists());
 }
 
 #[test]
@@ -130,6 +141,9 @@ fn what_is_replaced_healed_and_lost_is_said() {
     net.run("up", &["--file", text(&other)])
         .fails(2, &["holds network `test` (4 nodes), which is down", "--fresh", "--home DIR"]);
     assert_eq!(net.manifest()["name"], "test");
+    // Neither by a run.
+    net.run("run", &["fork2"]).fails(2, &["holds network `test`", "`kette net up` made", "--home"]);
+    assert!(net.database("d").exists());
     // The same network with other nodes says so.
     fs::write(&other, text_of.replace("\"d\"", "\"e\"")).expect("written");
     let changed = net.run("up", &["--file", text(&other)]);
@@ -137,10 +151,12 @@ fn what_is_replaced_healed_and_lost_is_said() {
     assert!(changed.err.contains("1 node more than before"), "{}", changed.err);
     assert!(changed.err.contains("no longer in `test`") && changed.err.contains(": d"));
     net.run("down", &[]).json();
-    fs::write(&other, text_of.replace("name = \"test\"", "name = \"other\"")).expect("written");
+    let third = text_of.replace("name = \"test\"", "name = \"other\"").replace("\"d\"", "\"f\"");
+    fs::write(&other, third).expect("written");
     let fresh = net.run("up", &["--file", text(&other), "--fresh"]);
     assert_eq!(fresh.json()["name"], "other");
     assert!(fresh.err.contains("makes room for `other`"), "{}", fresh.err);
+    assert!(!net.database("d").exists(), "the data of who was replaced goes as well");
 }
 
 /// A group means all its nodes, also those that `--nodes` added.

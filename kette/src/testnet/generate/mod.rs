@@ -302,7 +302,7 @@ impl Draft {
             process: None,
             binary: None,
             joined: false,
-            told: None,
+            last_action: None,
         };
         Ok(Manifest {
             name: self.file.network.name.clone(),
@@ -316,6 +316,7 @@ impl Draft {
             host: None,
             groups: self.plan.groups.clone(),
             left: Vec::new(),
+            former: Vec::new(),
             nodes: self.plan.nodes.iter().enumerate().map(node).collect(),
         })
     }

@@ -1,7 +1,7 @@
 //! What the monitor shows, from the newest sample and the one before it; pure. `--once --json` prints it.
 
 use crate::testnet::{
-    directory::{Manifest, Told},
+    directory::{LastAction, Manifest},
     logs::Names,
     status::{NetworkStatus, NodeStatus},
     topology::Topology,
@@ -208,9 +208,9 @@ fn events(sample: &Sample) -> Vec<Happened> {
         .collect();
     // What was done to processes, nodes that stand still or are gone cannot say.
     all.extend(sample.manifest.nodes.iter().filter_map(|node| {
-        let Told { at_ms, did } = node.told?;
-        let (kind, text) = did.words();
-        let level = if did.is_away() { "warn" } else { "info" };
+        let LastAction { at_ms, action } = node.last_action?;
+        let (kind, text) = action.words();
+        let level = if action.is_away() { "warn" } else { "info" };
         Some(Happened {
             at_ms,
             node: node.plan.name.clone(),
@@ -317,7 +317,7 @@ fn newest(mut list: Vec<u64>) -> Vec<u64> {
 pub(crate) mod tests {
     use super::*;
     use crate::testnet::{
-        directory::Did,
+        directory::Action,
         status,
         watch::{
             links::tests::{ATMN, network},
@@ -400,7 +400,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_was_done_to_a_process_is_an_event() {
         let mut sample = sample(NOW).await;
-        sample.manifest.nodes[4].told = Some(Told { at_ms: NOW, did: Did::Paused });
+        sample.manifest.nodes[4].last_action =
+            Some(LastAction { at_ms: NOW, action: Action::Paused });
         let last = Model::of(&sample, None).events.pop().expect("ten events");
         assert_eq!((last.node.as_str(), last.kind.as_str()), ("node4", "paused"));
         assert_eq!((last.level.as_str(), last.at_ms), ("warn", NOW));

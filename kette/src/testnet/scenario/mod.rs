@@ -168,13 +168,6 @@ async fn carry_out(
 
 /// Makes a directory for a new network in the place of an earlier run's.
 fn fresh(directory: &Directory, script: &Script, wish: &Wish) -> anyhow::Result<Manifest> {
-    if let Some(old) = directory.load()?.filter(|old| !old.run) {
-        bail!(
-            "{} holds network `{}`, which `kette net up` made: name another directory with --home",
-            directory.path().display(),
-            old.name
-        );
-    }
     let wish = launch::Wish {
         source: wish.source.clone(),
         made: None,

@@ -132,7 +132,7 @@ pub(crate) mod tests {
                 process: None,
                 binary: None,
                 joined: false,
-                told: None,
+                last_action: None,
             })
             .collect();
         let peer = |of: usize, direction: &str, persistent| Peer {
@@ -169,6 +169,7 @@ pub(crate) mod tests {
             host: None,
             groups: Vec::new(),
             left: Vec::new(),
+            former: Vec::new(),
             nodes,
         };
         (manifest, said)
