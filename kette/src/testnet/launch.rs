@@ -512,3 +512,41 @@ fn end_processes(manifest: &Manifest) -> anyhow::Result<usize> {
     }
     Ok(killed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testnet::watch::links::tests::network;
+
+    #[test]
+    fn what_is_down_is_replaced_by_its_like_only() {
+        let directory = Directory::new("/nowhere".into());
+        let (old, _) = network("atmn", &[]);
+        let kept = Manifest { run: true, ..old.clone() };
+        let mut file = file::load("atmn").unwrap();
+        "other".clone_into(&mut file.network.name);
+        let mut wish = Wish {
+            source: "other".to_owned(),
+            made: None,
+            base_port: None,
+            stagger: None,
+            fresh: false,
+            timeout: Duration::ZERO,
+            run: false,
+            shape: None,
+            regions: Vec::new(),
+            in_process: None,
+        };
+        let said =
+            |old: &Manifest, wish: &Wish| match say_what_is_there(&directory, old, &file, wish) {
+                Ok(()) => String::new(),
+                Err(error) => error.to_string(),
+            };
+        assert!(said(&old, &wish).contains("`kette net up` alone goes on with it"));
+        let refused = said(&kept, &wish);
+        assert!(refused.contains("--fresh") && !refused.contains("goes on"), "{refused}");
+        (wish.run, wish.fresh) = (true, true);
+        assert!(said(&old, &wish).contains("name another directory with --home"));
+        assert_eq!(said(&kept, &wish), "");
+    }
+}
