@@ -84,6 +84,8 @@ pub struct Up {
 
 /// How often a starting network is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// How long nodes of one side of a cut have to find each other.
+const APART_FOR: Duration = Duration::from_secs(5);
 /// A node that was told to stop gets this time before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a log shown when its node ended.
@@ -119,6 +121,7 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
     // Where blocks are final by votes there is no reason to wait for less.
     let votes = manifest.nodes.iter().any(|node| node.plan.stake > 0);
     let mut first_final = None;
+    let mut all_run = None;
     loop {
         if let Some(name) = running.ended() {
             bail!("{}", ended_text(directory, &manifest, &name));
@@ -132,7 +135,12 @@ pub async fn up(directory: &Directory, wish: &Wish) -> anyhow::Result<Up> {
         if cut_into.is_some() {
             cut_into = links.cut_into()?;
         }
-        let is_as_cut = cut_into.is_some_and(|parts| status.components <= parts);
+        if turn.is_none() {
+            all_run = all_run.or_else(|| Some(Instant::now()));
+        }
+        // Who never met before the cut has nobody to hear of the others from.
+        let settled = all_run.is_some_and(|since: Instant| since.elapsed() > APART_FOR);
+        let is_as_cut = cut_into.is_some_and(|parts| status.components <= parts || settled);
         let is_whole = (status.nodes == 1 || status.connected == status.nodes)
             && status.components == 1
             && status.hash_equal
