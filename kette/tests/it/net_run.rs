@@ -219,7 +219,7 @@ fn up_says_who_carries_out_steps_and_run_leaves_its_network_alone() {
         up.code == 0 && up.err.contains("1 steps are not carried out (`kette net run` does)"),
         "{up:?}"
     );
-    net.run("run", &[text(&path)]).fails(2, &["`kette net up` made", "--home"]);
+    net.run("run", &[text(&path)]).fails(2, &["is up in", "--home DIR starts another one"]);
     assert_eq!(net.run("status", &[]).code, 0, "it is still there");
 }
 
