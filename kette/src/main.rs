@@ -5,6 +5,7 @@
     reason = "a binary exports nothing: `pub` says what a module offers to others"
 )]
 
+mod caught;
 mod cli;
 mod client;
 mod commands;
@@ -16,6 +17,7 @@ mod report;
 mod run;
 mod telemetry;
 mod testnet;
+mod unix_time;
 mod validator_key;
 mod whole_file;
 

@@ -55,10 +55,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        read.map_ok(|bytes| {
+        if let Poll::Ready(Ok(bytes)) = read {
             self.wire.note_received(bytes);
-            bytes
-        })
+        }
+        read
     }
 
     fn poll_read_vectored(
@@ -67,10 +67,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read_vectored(cx, buffers);
-        read.map_ok(|bytes| {
+        if let Poll::Ready(Ok(bytes)) = read {
             self.wire.note_received(bytes);
-            bytes
-        })
+        }
+        read
     }
 }
 
@@ -81,10 +81,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        written.map_ok(|bytes| {
+        if let Poll::Ready(Ok(bytes)) = written {
             self.wire.note_sent(bytes);
-            bytes
-        })
+        }
+        written
     }
 
     fn poll_write_vectored(
@@ -93,10 +93,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        written.map_ok(|bytes| {
+        if let Poll::Ready(Ok(bytes)) = written {
             self.wire.note_sent(bytes);
-            bytes
-        })
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,13 +4,12 @@
 //! them: it is caught, and told to the node whose job it was.
 
 use super::throttle::Throttle;
+use crate::caught::caught;
 use kette_consensus::{Job, JobId, JobResult, job::MineJob, pow};
 use kette_types::{Address, Transaction};
 use rayon::prelude::*;
 use std::{
-    any::Any,
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -133,18 +132,11 @@ fn perform(
     job: impl FnOnce() -> Option<JobResult>,
 ) {
     // What the job had is gone after a panic: nobody sees it half changed.
-    let result = catch_unwind(AssertUnwindSafe(job)).map_err(|payload| words(&*payload));
+    let result = caught(job);
     if let Some(result) = result.transpose() {
         // The receiver is gone only when the node stops.
         let _ = done.send((id, result));
     }
-}
-
-/// Returns what a panic said.
-fn words(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// Recovers signers on all cores.

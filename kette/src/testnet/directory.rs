@@ -1,7 +1,7 @@
 //! A network's directory: what runs where, kept in one file so that any command finds it again.
 
 use super::plan::Ports;
-use crate::{presets, whole_file};
+use crate::{presets, unix_time, whole_file};
 use anyhow::{Context as _, bail};
 use kette_sim::scenario::{NetworkFile, Plan, PlannedNode, select};
 use kette_types::PeerId;
@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// A network on disk.
@@ -107,8 +106,7 @@ pub enum Action {
 impl LastAction {
     /// Says that it was done now.
     pub fn now(action: Action) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), action }
+        Self { at_ms: unix_time::millis(), action }
     }
 }
 

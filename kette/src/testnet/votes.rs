@@ -4,7 +4,7 @@ use super::control::Control;
 use crate::{run::home::Home, validator_key::ValidatorKey};
 use kette_types::bft::{BftSpec, PublicKey, Quorum};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The votes of a network's nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,14 +105,6 @@ async fn asked(control: &Control, paused: &[usize]) -> Option<Vec<(PublicKey, u1
 
 fn genesis(terms: &BftSpec) -> Vec<(PublicKey, u128)> {
     terms.validators.iter().map(|first| (first.key, u128::from(first.weight))).collect()
-}
-
-/// Returns what a verb prints of it with `--json`.
-pub fn shown(missing: Option<MissingVotes>) -> Value {
-    missing.map_or(Value::Null, |MissingVotes { up, total, quorum }| {
-        let number = |votes: u128| u64::try_from(votes).unwrap_or(u64::MAX);
-        json!({ "up": number(up), "total": number(total), "quorum": number(quorum) })
-    })
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ pub fn rm(args: &Rm, json: bool) -> anyhow::Result<()> {
     }
     if json {
         return output::print(
-            &json!({ "left": names, "purged": args.purge, "short": votes::shown(loss.map(|loss| loss.votes)) }),
+            &json!({ "left": names, "purged": args.purge, "short": loss.map(|loss| loss.votes) }),
             true,
         );
     }

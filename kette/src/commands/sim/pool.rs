@@ -6,6 +6,7 @@ use super::{
     source::{Source, config_hash},
     trace,
 };
+use crate::caught::caught;
 use alloy_primitives::B256;
 use kette_sim::{
     checkers::Violation,
@@ -15,7 +16,6 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     io::Write,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -236,14 +236,9 @@ fn advance(
     run: &mut Run,
     reader: Option<&mut trace::Reader>,
 ) -> Result<anyhow::Result<bool>, String> {
-    let going = AssertUnwindSafe(|| match reader {
+    caught(|| match reader {
         Some(reader) => reader.advance(run, SLICE),
         None => Ok(run.advance(SLICE)),
-    });
-    catch_unwind(going).map_err(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "panic without a message".to_owned())
     })
 }
 

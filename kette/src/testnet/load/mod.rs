@@ -18,7 +18,7 @@ pub mod watch;
 pub use endpoint::Endpoint;
 pub use mix::Mix;
 
-use crate::commands::exit::Exit;
+use crate::{commands::exit::Exit, unix_time};
 use accounts::Terms;
 use alloy_primitives::{Address, B256, U256};
 use endpoint::Block;
@@ -310,7 +310,7 @@ async fn in_conflict(
     let mut outcomes = Vec::new();
     for (number, pair) in pairs.into_iter().enumerate() {
         tokio::time::sleep_until(desk.began + every * number as u32).await;
-        let handed_in = watch::now();
+        let handed_in = unix_time::micros();
         let ask = |place: usize| {
             let Entry { endpoint, signed, .. } = &desk.entries[place];
             endpoints[*endpoint].hand_in(std::iter::once(signed.raw.as_str()))

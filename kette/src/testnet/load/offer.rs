@@ -3,7 +3,8 @@
 //! A sender's transactions go through one lane, in order. Back-pressure: each transaction that is in no block yet holds
 //! one of a fixed number of places, and a lane has one batch under way.
 
-use super::{endpoint::Endpoint, plan::Entry, watch::now};
+use super::{endpoint::Endpoint, plan::Entry};
+use crate::unix_time;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -95,7 +96,7 @@ pub async fn lane(
             return outcomes;
         };
         held.forget();
-        let at = now();
+        let at = unix_time::micros();
         let late = Instant::now();
         desk.offered.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let raws = batch.iter().map(|place| desk.entries[*place].signed.raw.as_str());

@@ -4,7 +4,7 @@
 //! Of any other endpoint the time is when its notice arrived here.
 
 use super::endpoint::Endpoint;
-use crate::{client::is_here, commands::exit::Exit};
+use crate::{client::is_here, commands::exit::Exit, unix_time};
 use alloy_primitives::B256;
 use jsonrpsee::{
     core::client::{Subscription, SubscriptionClientT as _},
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -157,7 +157,7 @@ impl Watcher {
     }
 
     async fn note(&mut self, arrivals: Arrivals) {
-        let here = now();
+        let here = unix_time::micros();
         let at = |theirs: u64| if self.seen.own_clock { theirs } else { here };
         if self.with_pool {
             for (hash, theirs) in arrivals.pending {
@@ -254,10 +254,4 @@ async fn connect(url: &str) -> anyhow::Result<WsClient> {
 async fn arrivals(connection: &WsClient) -> anyhow::Result<Subscription<Arrivals>> {
     let params = rpc_params!["arrivals"];
     Ok(connection.subscribe("kette_subscribe", params, "kette_unsubscribe").await?)
-}
-
-/// Returns microseconds since 1970.
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

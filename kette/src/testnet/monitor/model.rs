@@ -249,7 +249,7 @@ struct Arrival {
 /// Returns the heads without those that were made before the process began: it found them in its database or fetched
 /// them later, and that says nothing about how blocks come.
 fn arrived(observed: &Observed) -> &[Head] {
-    let began_ms = observed.now_ms.saturating_sub(observed.uptime_seconds * 1_000);
+    let began_ms = observed.now_ms.saturating_sub(observed.uptime_seconds.saturating_mul(1_000));
     let old = |head: &Head| head.timestamp.saturating_mul(1_000) + SLACK_MS < began_ms;
     let from = observed.heads.iter().rposition(old).map_or(0, |last| last + 1);
     &observed.heads[from..]

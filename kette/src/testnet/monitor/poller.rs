@@ -1,8 +1,11 @@
 //! Asks the nodes again and again, one round at a time, and hands over what they said.
 
 use super::model::Sample;
-use crate::testnet::{directory::Directory, status, watch::said};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::{
+    testnet::{directory::Directory, status, watch::said},
+    unix_time,
+};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Asks all nodes once.
@@ -22,7 +25,7 @@ pub async fn sample(directory: &Directory) -> anyhow::Result<Sample> {
             said.as_ref().and_then(|said| said.observed.process.cpu_seconds.filter(|_| own))
         })
         .collect();
-    Ok(Sample { manifest, said, status, cpu_seconds, at_ms: now_ms() })
+    Ok(Sample { manifest, said, status, cpu_seconds, at_ms: unix_time::millis() })
 }
 
 /// Samples until nobody listens. `refresh` asks at once; while a round runs, no other begins.
@@ -42,10 +45,4 @@ pub async fn poll(
             asked = refresh.recv() => if asked.is_none() { return },
         }
     }
-}
-
-/// Returns milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,9 @@
 //! reached it. The same source for every engine and every level of logs.
 
 use super::{journal::Journal, nodes::Nodes};
-use crate::testnet::load::{
-    endpoint::Endpoint,
-    watch::{Stream, now},
+use crate::{
+    testnet::load::{endpoint::Endpoint, watch::Stream},
+    unix_time,
 };
 use alloy_primitives::{Address, B256};
 use futures::FutureExt as _;
@@ -107,7 +107,7 @@ async fn listen(endpoint: Endpoint, node: usize, journal: Arc<Mutex<Journal>>) {
                 let arrivals = tokio::select! {
                     // Pools do not tell since when: at the latest now.
                     waiting = &mut waiting => {
-                        let at = now();
+                        let at = unix_time::micros();
                         note(&mut |journal| {
                             for hash in waiting.iter().flat_map(Waiting::hashes) {
                                 journal.pooled(node, hash, at);
